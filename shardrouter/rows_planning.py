@@ -316,7 +316,7 @@ def _read(
     parameters: Parameters,
     wanted: Sequence[Type | None],
 ) -> tuple[OneShard | Scatter | Answer, tuple[Type, ...]]:
-    read, kinds = select_for(query, catalog, parameters, wanted)
+    read, kinds = select_for(query, catalog, parameters, tuple(wanted))
     if isinstance(read, CatalogQuery):
         raise NotSupported(
             "a write of rows of the system catalogs is not supported",

@@ -8,17 +8,17 @@ was read that it would still answer the same.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 from msgspec import structs
 
 from nodes.protocol import Stale, Value
 from shardrouter.block import Block
-from shardrouter.block_reads import BlockReads
 from shardrouter.block_steps import BlockSteps, results_of
 from shardrouter.errors import DeadlineExceeded
 from shardrouter.execution import Execution, Outcome, Prepared, command_of, rows_outcome
-from shardrouter.gathering import Held
+from shardrouter.gathering import Held, Limits
 from shardrouter.plan import bind
 from shardrouter.planned import Answer, Fragment, OneShard, RowsStatement, RowsWrite, Scatter
 from shardrouter.row_batches import Row, batches, once_each, parts_of
@@ -29,11 +29,21 @@ from shardrouter.transaction_host import Host
 __all__ = ["RowsWriting", "held_rows"]
 
 
+Gather: TypeAlias = Callable[[Block, Scatter, Execution, float], Awaitable[Outcome | None]]
+"""The answer of a query over several shards, as steps of a block."""
+
+
 class RowsWriting:
     """Of one statement of a block."""
 
     def __init__(
-        self, host: Host, block: Block, steps: BlockSteps, execution: Execution, deadline: float
+        self,
+        host: Host,
+        block: Block,
+        steps: BlockSteps,
+        gather: Gather,
+        execution: Execution,
+        deadline: float,
     ) -> None:
         plan = execution.prepared.plan
         assert isinstance(plan, RowsWrite)
@@ -45,8 +55,9 @@ class RowsWriting:
         self._arguments = bind(plan, execution.arguments)
         self._deadline = deadline
         self._fragment = held_rows(plan)
-        self._reads = BlockReads(host, block, steps, deadline)
-        self._limits = self._reads.limits
+        self._gather = gather
+        settings = host.settings
+        self._limits = Limits(settings.finish_rows_max, settings.finish_bytes_max)
 
     async def run(self) -> Outcome | None:
         """Its outcome; None if a shard says that the catalog is stale. Raises RouterError; then the
@@ -84,12 +95,19 @@ class RowsWriting:
             return read.rows
         asked = self._asked(read)
         if isinstance(read, Scatter):
-            outcome = await self._reads.gather(read, asked)
+            outcome = await self._gather(self._block, read, asked, self._deadline)
             return None if outcome is None else outcome.values
-        parts = await self._reads.ask([command_of(read, asked, self._host.catalog)])
-        if parts is None:
+        steps = await self._steps.run(
+            self._block,
+            [command_of(read, asked, self._host.catalog)],
+            quick=False,
+            is_write=False,
+            deadline=self._deadline,
+            stream=True,
+        )
+        if isinstance(steps, Stale):
             return None
-        [(result, stream)] = parts
+        [result], stream = results_of(steps), steps[0].stream
         held = Held(self._limits, (self._fragment,))
         rows = held.add(0, result.values)
         if stream is not None:

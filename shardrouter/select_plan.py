@@ -3,7 +3,7 @@ else its fragments and their finish, else answered here if it is nothing but con
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from shardrouter import syntax
@@ -60,6 +60,7 @@ class _Query:
     keys: list[SortedBy]
     limit: Operand | None = None
     offset: Operand | None = None
+    wanted: tuple[Type | None, ...] = ()
 
     @property
     def text(self) -> str:
@@ -70,30 +71,26 @@ class _Query:
 def select(
     node: syntax.Query, catalog: Catalog, parameters: Parameters
 ) -> OneShard | Scatter | Answer | CatalogQuery:
-    query = _understood(node, Statement(parameters, catalog, analysed), ())
-    return _planned(node, query, catalog, parameters, ())
+    return _planned(node, _understood(node, Statement(parameters, catalog, analysed)), catalog)
 
 
 def select_for(
     node: syntax.Query,
     catalog: Catalog,
     parameters: Parameters,
-    wanted: Sequence[Type | None],
+    wanted: tuple[Type | None, ...],
 ) -> tuple[OneShard | Scatter | Answer | CatalogQuery, tuple[Type, ...]]:
     """The same for who makes something else of the rows, and the types of its columns. `wanted` are
     those of columns that have none of their own ('x', NULL, $1)."""
     query = _understood(node, Statement(parameters, catalog, analysed), wanted)
     kinds = tuple(typed.type for typed in query.outputs.columns())
-    return _planned(node, query, catalog, parameters, wanted), kinds
+    return _planned(node, query, catalog), kinds
 
 
 def _planned(
-    node: syntax.Query,
-    query: _Query,
-    catalog: Catalog,
-    parameters: Parameters,
-    wanted: Sequence[Type | None],
+    node: syntax.Query, query: _Query, catalog: Catalog
 ) -> OneShard | Scatter | Answer | CatalogQuery:
+    parameters = query.statement.parameters
     if isinstance(node, syntax.Select) and not node.sources and not node.tail.tables:
         answer = _answer(node, query, parameters)
         if answer is not None:
@@ -111,7 +108,7 @@ def _planned(
         )
     where = place(statement, catalog)
     if where.is_everywhere:
-        return _scatter(node, query, catalog, wanted)
+        return _scatter(node, query, catalog)
     return OneShard(
         tag="SELECT",
         tables=reliance(statement),
@@ -127,7 +124,9 @@ def _planned(
     )
 
 
-def _understood(node: syntax.Query, statement: Statement, wanted: Sequence[Type | None]) -> _Query:
+def _understood(
+    node: syntax.Query, statement: Statement, wanted: tuple[Type | None, ...] = ()
+) -> _Query:
     scope = Scope(statement)
     tables = with_clause(node.tail.tables, recursive=node.tail.recursive, scope=scope)
     if not isinstance(node, syntax.Select):
@@ -157,7 +156,7 @@ def _understood(node: syntax.Query, statement: Statement, wanted: Sequence[Type 
     selected.limit = limit_clause(limit, offset)
     rank(node, selected, keys, scope, (limit, offset))
     scope.end = len(statement.scopes)
-    return _Query(statement, selected, columns, scope, keys, limit, offset)
+    return _Query(statement, selected, columns, scope, keys, limit, offset, wanted)
 
 
 def _check_locking(node: syntax.Select, scope: Scope) -> None:
@@ -208,9 +207,7 @@ def _is_point(node: syntax.Select, statement: Statement, scope: Scope) -> bool:
     )
 
 
-def _scatter(
-    node: syntax.Query, query: _Query, catalog: Catalog, wanted: Sequence[Type | None]
-) -> Scatter:
+def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
     """Merged, if that is all there is to do; else finished here."""
     if isinstance(node, syntax.Select) and node.locking:
         raise locked()
@@ -228,10 +225,10 @@ def _scatter(
         fragments = (fragment,)
     else:
         pushed = decided(statement) if is_pushed else {}
-        cut, again = _cut(node, query, catalog, pushed, wanted)
+        cut, again = _cut(node, query, catalog, pushed)
         if not cut.is_complete(again.text):
             pushed = {index: found for index, found in pushed.items() if found.is_whole}
-            cut, again = _cut(node, query, catalog, pushed, wanted)
+            cut, again = _cut(node, query, catalog, pushed)
         finish = Finish(*renumbered(again.text))
         fragments = cut.fragments(again.text, pins)
     return Scatter(
@@ -245,16 +242,13 @@ def _scatter(
 
 
 def _cut(
-    node: syntax.Query,
-    query: _Query,
-    catalog: Catalog,
-    pushed: Mapping[int, Pushed],
-    wanted: Sequence[Type | None],
+    node: syntax.Query, query: _Query, catalog: Catalog, pushed: Mapping[int, Pushed]
 ) -> tuple[Cut, _Query]:
     """The query as it is finished, and what the shards give for it."""
     cut = Cut(pushed)
     parameters = query.statement.parameters.again()
-    return cut, _understood(node, Statement(parameters, catalog, analysed, cut=cut), wanted)
+    statement = Statement(parameters, catalog, analysed, cut=cut)
+    return cut, _understood(node, statement, query.wanted)
 
 
 def _is_distinct(scope: Scope) -> bool:

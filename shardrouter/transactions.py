@@ -18,12 +18,12 @@ from nodes.protocol import (
     Lock,
     Stale,
 )
+from shardrouter.asking import Part
 from shardrouter.block import (
     Block,
     lock_of,
 )
 from shardrouter.block_definitions import BlockDefinitions
-from shardrouter.block_reads import BlockReads
 from shardrouter.block_steps import BLOCK_REPLANS_MAX, BlockSteps, results_of
 from shardrouter.definitions import (
     DropTable,
@@ -38,6 +38,7 @@ from shardrouter.execution import (
     count_command,
     is_uncounted,
 )
+from shardrouter.gathering import Gathering, Limits, gather
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
@@ -77,7 +78,7 @@ from shardrouter.transaction_host import Host
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
 
-__all__ = ["Transactions", "new_block"]
+__all__ = ["Transactions"]
 
 _ID_BYTES: Final = 16
 
@@ -85,10 +86,7 @@ _OF_ROWS: Final = frozenset({"21", "22"})
 """Classes of errors of single rows, which a FETCH tells that comes to them."""
 
 
-def new_block(settings: Settings, now_us: int | None = None) -> Block:
-    """That begins now; `now_us` if it is one that has begun before."""
-    if now_us is None:
-        now_us = time.time_ns() // 1000
+def _new_block(settings: Settings, now_us: int) -> Block:
     return Block(secrets.token_bytes(_ID_BYTES), now_us, secrets.randbits(63), settings)
 
 
@@ -115,7 +113,7 @@ class Transactions:
     def begin(self, modes: Modes, *, implicit: bool = False) -> None:
         """Open a block. Nothing is sent anywhere."""
         host = self._host
-        block = new_block(host.settings)
+        block = _new_block(host.settings, time.time_ns() // 1000)
         settings = block.with_modes(host.settings, modes)
         for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
             settings = settings.with_value(mode, settings.get(mode))
@@ -303,11 +301,9 @@ class Transactions:
                     continue
                 execution = counted
             if isinstance(plan, RowsWrite):
-                writing = RowsWriting(host, block, self._steps, execution, deadline)
-                found = await writing.run()
+                found = await self._rows_written(block, execution, deadline)
             elif isinstance(plan, Scatter):
-                reads = BlockReads(host, block, self._steps, deadline)
-                found = await reads.gather(plan, execution)
+                found = await self._gathered(block, plan, execution, deadline)
             else:
                 found = await self._ran(block, plan, execution, deadline)
             if found is not None:
@@ -407,6 +403,38 @@ class Transactions:
         host.keep(rest)
         return structs.replace(outcome, more=rest)
 
+    async def _gathered(
+        self, block: Block, plan: Scatter, execution: Execution, deadline: float
+    ) -> Outcome | None:
+        """A query over several shards, each of which answers its part as a step; None as above."""
+        host = self._host
+
+        async def ask(commands: Sequence[Command]) -> list[Part] | None:
+            steps = await self._steps.run(
+                block, commands, quick=False, is_write=False, deadline=deadline, stream=True
+            )
+            if isinstance(steps, Stale):
+                return None
+            results = results_of(steps)
+            return [Part(result, step.stream) for result, step in zip(results, steps, strict=True)]
+
+        settings = host.settings
+        gathered = await gather(
+            plan,
+            execution,
+            host.catalog,
+            Gathering(
+                ask,
+                1,  # one step of a branch after the other
+                host.keep,
+                host.finishing,
+                Limits(settings.finish_rows_max, settings.finish_bytes_max),
+                deadline,
+                block.now_us,
+            ),
+        )
+        return None if gathered is None else gathered.outcome
+
     def _lock(self, plan: OneShard, command: Command) -> Lock | None:
         """What a SELECT ... FOR UPDATE or FOR SHARE waits for. Raises StatementError 25006."""
         if not plan.locking:
@@ -415,6 +443,30 @@ class Transactions:
         if settings.read_only:
             raise read_only_error(plan)
         return lock_of(command.statement, plan.locking, settings.lock_timeout_s)
+
+    async def _rows_written(
+        self, block: Block, execution: Execution, deadline: float
+    ) -> Outcome | None:
+        """A write whose rows are read first; None as above."""
+        writing = RowsWriting(self._host, block, self._steps, self._gathered, execution, deadline)
+        return await writing.run()
+
+    async def write_rows(self, execution: Execution, deadline: float) -> Outcome | None:
+        """The same as a transaction of its own, which is begun again, as old as before, if what it
+        had read is not so any more when it commits. Of an object that nobody else uses."""
+        now_us = time.time_ns() // 1000
+        while True:
+            block = _new_block(self._host.settings, now_us)
+            try:
+                outcome = await self._rows_written(block, execution, deadline)
+                if outcome is not None and block.participants:
+                    await self._steps.commit(block, deadline)
+                return outcome
+            except StatementError as exc:
+                if exc.sqlstate != "40001" or asyncio.get_running_loop().time() >= deadline:
+                    raise
+            finally:
+                self._steps.forget()
 
     async def copy(
         self, commands: Sequence[Command], uploads: Sequence[Upload], deadline: float

@@ -15,8 +15,6 @@ from msgspec import structs
 
 from nodes.protocol import Done, Stale
 from shardrouter.asking import Reads
-from shardrouter.block_steps import BlockSteps
-from shardrouter.coordination import LEADER_S
 from shardrouter.definition_changes import NoWayBack
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
@@ -50,7 +48,6 @@ from shardrouter.planned import (
     TransactionControl,
 )
 from shardrouter.role_statements import RoleStatement
-from shardrouter.rows_writing import RowsWriting
 from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
@@ -59,7 +56,7 @@ from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.sql_cursors import HELD
 from shardrouter.transaction_answers import read_only_error
 from shardrouter.transaction_host import Host
-from shardrouter.transactions import new_block
+from shardrouter.transactions import Transactions
 from shardrouter.writing import write_commands
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
@@ -244,7 +241,8 @@ class Units:
         if any(isinstance(plan, RowsWrite) for plan in plans):
             if len(unit) > 1:
                 return await self._as_unit(unit, 0, deadline)
-            return await self._write_rows(unit[0], deadline)
+            written = await Transactions(self._host).write_rows(unit[0], deadline)
+            return None if written is None else [written]
         if any(map(is_uncounted, unit)):
             if len(unit) > 1:  # what comes before it may change how many rows it has
                 return await self._as_unit(unit, 0, deadline)
@@ -283,25 +281,6 @@ class Units:
                 if exc.sqlstate != "40001" or self._state.loop.time() >= deadline:
                     raise
         return await self._as_unit(unit, 0, deadline)
-
-    async def _write_rows(self, execution: Execution, deadline: float) -> list[Outcome] | None:
-        """As a transaction of its own, which is begun again, as old as before, if what it had read
-        is not so any more when it commits."""
-        now_us: int | None = None
-        while True:
-            block = new_block(self._state.settings, now_us)
-            now_us = block.now_us
-            steps = BlockSteps(self._host)
-            try:
-                outcome = await RowsWriting(self._host, block, steps, execution, deadline).run()
-                if outcome is not None and block.participants:
-                    await steps.commit(block, deadline)
-                return None if outcome is None else [outcome]
-            except StatementError as exc:
-                if exc.sqlstate != "40001" or self._state.loop.time() >= deadline:
-                    raise
-            finally:
-                steps.forget()
 
     async def _counted(self, execution: Execution, deadline: float) -> Execution | None:
         """With a number for each row that it inserts; None if a shard says that the catalog is
@@ -355,7 +334,7 @@ class Units:
         commands: list[list[Command]] = []  # of each statement that a shard runs
         ordinals: list[int] = []  # of the unit, for each of these
         quick = True
-        patience_s = 0.0
+        alike = False
         for ordinal, execution in enumerate(unit):
             plan = execution.prepared.plan
             with _Failing(ordinal):
@@ -363,8 +342,7 @@ class Units:
                     commands.append(commands_of(plan, execution, catalog))
                     ordinals.append(ordinal)
                     quick = quick and plan.quick
-                    if plan.spread == "alike":
-                        patience_s = LEADER_S
+                    alike = alike or plan.spread == "alike"
                     outcomes.append(Outcome(""))  # its place
                 else:
                     settings, outcome = await self._local.run(execution, settings, deadline)
@@ -377,7 +355,7 @@ class Units:
             bounded=quick,
             deadline=deadline,
             timeout_s=settings.statement_timeout_s,
-            patience_s=patience_s,
+            alike=alike,
         )
         if isinstance(results, Stale):
             return None

@@ -266,7 +266,6 @@ FLOORS: dict[str, int] = {
     "shardrouter.branch": 0,
     "shardrouter.transactions": 1,
     "shardrouter.block_definitions": 1,
-    "shardrouter.block_reads": 1,
     "shardrouter.block_steps": 1,
     "shardrouter.transaction_host": 1,
     "shardrouter.transaction_answers": 1,
