@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
 
 from nodes.protocol import (
     Defined,
@@ -43,6 +44,8 @@ __all__ = ["BLOCK_REPLANS_MAX", "BlockSteps", "all_of", "results_of"]
 
 T = TypeVar("T")
 
+_Asked: TypeAlias = tuple[Branch, Ran | Defined, tuple[Guard, ...]]
+
 STEP_BYTES_MAX: Final = 1024 * 1024
 """Of a statement that is sent with its parameters."""
 
@@ -72,13 +75,37 @@ class BlockSteps:
         """A statement of the block: what each of its shards answers, which from now on the block
         stands and falls with. Stale: nothing of it has run, for the catalog has to be read again.
         Raises RouterError; then the block has failed."""
-        asked = []
+        asked: list[_Asked] = []
         for command in commands:
             branch = block.branch(command.shard)
             statement = command.statement
             if is_large(statement, STEP_BYTES_MAX):
                 statement = await self._parameters_ahead(branch, statement)
             asked.append((branch, Ran(statement, stream=stream), block.published(command.guards)))
+        return await self._step(
+            block, asked, quick=quick, is_write=is_write, deadline=deadline, lock=lock
+        )
+
+    async def define(
+        self,
+        block: Block,
+        steps: Iterable[tuple[str, Defined, tuple[Guard, ...]]],
+        deadline: float,
+    ) -> list[Stepped] | Stale:
+        """A change of the schema, with what it does on each of its shards; the same."""
+        asked: list[_Asked] = [(block.branch(shard), step, guards) for shard, step, guards in steps]
+        return await self._step(block, asked, quick=False, is_write=True, deadline=deadline)
+
+    async def _step(
+        self,
+        block: Block,
+        asked: Sequence[_Asked],
+        *,
+        quick: bool,
+        is_write: bool,
+        deadline: float,
+        lock: Lock | None = None,
+    ) -> list[Stepped] | Stale:
         answers = await all_of(
             self.speculate(
                 block,
@@ -101,10 +128,10 @@ class BlockSteps:
         for (branch, step, guards), stepped in zip(asked, steps, strict=True):
             outcome, digest = stepped.outcome, stepped.digest
             branch.took(step, guards, outcome, quick=quick, is_write=is_write, digest=digest)
-        for command, stepped in zip(commands, steps, strict=True):
+        for (branch, _, _), stepped in zip(asked, steps, strict=True):
             if isinstance(stepped.outcome, SqlFailure):
                 error = sql_error(stepped.outcome)
-                error.shard = command.shard
+                error.shard = branch.shard
                 raise error
         return steps
 
@@ -223,15 +250,23 @@ class BlockSteps:
             transaction, guards = branch.transaction()
             parts[branch.shard] = Part(
                 guards=guards,
+                sets=(UNDONE,) if branch.defines else (),
                 transaction=transaction,
-                quick=branch.is_quick,
+                quick=branch.is_quick and not branch.defines,
                 bounded=branch.is_bounded,
-                tied=tied_tables(self._host.catalog, branch.tables),
+                tied=self._tied(block, branch),
             )
         # The leader that has answered last is the one that is most likely there.
         anchor = participants[-1].shard
+        host = self._host
         try:
-            answer = await self._host.shards.commit(block.now_us, parts, anchor, deadline)
+            if block.draft is not None and block.draft.changes:
+                numbers = host.sequences.drafted_numbers(block.draft)
+                commit = partial(host.shards.commit, block.now_us)
+                await host.schema.commit_over(block.draft, parts, commit, numbers, deadline)
+                self._uploads.clear()
+                return
+            answer = await host.shards.commit(block.now_us, parts, anchor, deadline)
         except OutcomeUnknown:
             self._uploads.clear()  # as below, perhaps
             raise
@@ -239,6 +274,15 @@ class BlockSteps:
             raise serialization_failure("a concurrent schema change")
         # What was sent ahead goes with the outcome, which the shards may hear of later than here.
         self._uploads.clear()
+
+    def _tied(self, block: Block, branch: Branch) -> tuple[str, ...]:
+        """What foreign keys tie to its tables, and to those that it changes, as they were and as
+        they are to be."""
+        catalogs, names = [self._host.catalog], set(branch.tables)
+        if block.draft is not None:
+            catalogs.append(block.draft.base)
+            names.update(moved.name for change in block.draft.changes for moved in change.tables)
+        return tuple(sorted({tied for each in catalogs for tied in tied_tables(each, names)}))
 
     def forget(self) -> None:
         """The block is over. What it wrote of them is written, or is not any more."""

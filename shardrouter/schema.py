@@ -35,7 +35,7 @@ from shardrouter.catalog import (
     ownership,
     upgrade,
 )
-from shardrouter.definition_changes import begin
+from shardrouter.definition_changes import NoWayBack, begin
 from shardrouter.definitions import Definition
 from shardrouter.draft import DRAFTED
 from shardrouter.errors import (
@@ -88,7 +88,7 @@ class Schema:
         self._drafts = count(DRAFTED)
         self._commits = SchemaCommits(self)
         self._relocator = Relocator(self)
-        self.commit = self._commits.commit
+        self.commit, self.commit_over = self._commits.commit, self._commits.commit_over
         self.sequences = SequenceCache(
             self._write_meta,
             lambda guards, deadline: self.shards.read(META_GROUP, (), guards, deadline=deadline),
@@ -245,7 +245,8 @@ class Schema:
     ) -> tuple[Notice, ...]:
         """Make it on every shard that it concerns; returns notices. `default` is the placement of
         tables that say nothing, `path` where names without a schema are looked for. It may take
-        until `deadline`, as long as the groups that it waits for are led. Raises RouterError."""
+        until `deadline`, as long as the groups that it waits for are led. Raises RouterError, and
+        NoWayBack, when nothing has been done."""
         work = self._change_in_turn(definition, default, deadline, path)
         return await while_served(work, self.shards, self._awaited.keys)
 
@@ -260,6 +261,8 @@ class Schema:
             while True:
                 catalog = await self.settled(deadline)
                 begun = begin(catalog.searched(path), definition, default)
+                if begun.has_no_way_back:
+                    raise NoWayBack
                 if begun.change is None or await self._change(catalog, begun.change, deadline):
                     return begun.notices
 

@@ -17,7 +17,11 @@ A shard that has rows may refuse what others have made (a unique index over dupl
 the change is marked again, as one to be taken back (`take_back`), each shard undoes what it has
 made (`undo_parts`), and the tables are published as they were, under versions of their own.
 
-The changes of a transaction are made by its COMMIT, one entry of one shard, which decides
+A transaction over several shards publishes its changes itself: `publication` is its part in
+`meta`, the anchor of its two-phase commit. Nothing is marked, for what is prepared keeps out
+whoever reads or changes the catalog.
+
+The changes of a transaction on one shard are made by its COMMIT, one entry there, which decides
 (docs/transactions.md). Whoever finds such a mark cannot make them; he asks the log of that shard
 by `fence`, which refuses a COMMIT that comes later:
 
@@ -38,7 +42,7 @@ from typing import Final
 import msgspec
 
 from nodes.protocol import Guard, SetVersion, Statement
-from shardrouter.catalog import Catalog, Parts
+from shardrouter.catalog import LOAD_GUARDS, Catalog, Parts
 from shardrouter.tables import Change, Pending, Table, TableChange, TransactionChange
 
 __all__ = [
@@ -50,6 +54,7 @@ __all__ = [
     "marked",
     "on_shard",
     "previous_on",
+    "publication",
     "publish",
     "published",
     "rewritten",
@@ -57,6 +62,7 @@ __all__ = [
     "shards_of",
     "take_back",
     "undo_parts",
+    "versions_on",
     "withdraw",
 ]
 
@@ -117,12 +123,8 @@ def publish(catalog: Catalog) -> Parts:
     statements = [_UNMARKED]
     sets: dict[str, SetVersion] = {}
     if isinstance(pending, TransactionChange):
-        numbers = {name: (last, is_called) for name, last, is_called in pending.numbers}
-        for change in pending.changes:
-            statements += _tables_published(change, pending.version)
-            statements += _sequences_published(change, numbers)
-            statements += _schemas_published(change)
-            sets.update(_sequence_versions(change, pending.version))
+        made, sets = _all_published(pending.changes, pending.version, pending.numbers)
+        statements += made
     else:
         version = pending.undone or pending.taken or pending.version
         statements += _tables_published(pending, version)
@@ -131,6 +133,21 @@ def publish(catalog: Catalog) -> Parts:
             statements += _schemas_published(pending)
             sets = _sequence_versions(pending, pending.version)
     return in_meta(catalog, statements, tuple(sets.values()))
+
+
+def _all_published(
+    changes: Iterable[Change], version: int, numbers: Iterable[tuple[str, int, bool]]
+) -> tuple[list[Statement], dict[str, SetVersion]]:
+    """Of the changes of a transaction, which gave out `numbers` of its own sequences."""
+    given = {name: (last, is_called) for name, last, is_called in numbers}
+    statements: list[Statement] = []
+    sets: dict[str, SetVersion] = {}
+    for change in changes:
+        statements += _tables_published(change, version)
+        statements += _sequences_published(change, given)
+        statements += _schemas_published(change)
+        sets.update(_sequence_versions(change, version))
+    return statements, sets
 
 
 def _kept(table: Table, version: int) -> Table:
@@ -259,6 +276,24 @@ def commit_parts(change: TransactionChange) -> Parts:
             *(SetVersion(f"table:{name}", change.version) for name in names),
         ),
     )
+
+
+def publication(
+    catalog: Catalog, changes: Iterable[Change], numbers: Iterable[tuple[str, int, bool]]
+) -> Parts:
+    """What the COMMIT of a transaction over several shards does in `meta`, its anchor: the changes
+    are there for everybody if the transaction is."""
+    statements, sets = _all_published(changes, catalog.version + 1, numbers)
+    parts = in_meta(catalog, statements, tuple(sets.values()))
+    return replace(parts, guards=(*LOAD_GUARDS, *parts.guards))
+
+
+def versions_on(catalog: Catalog, changes: Iterable[Change], shard: str) -> tuple[SetVersion, ...]:
+    """What such a COMMIT sets on one of its shards."""
+    names = dict.fromkeys(
+        moved.name for change in changes for moved in on_shard(catalog, change, shard)
+    )
+    return tuple(SetVersion(f"table:{name}", catalog.version + 1) for name in names)
 
 
 def fence(change: TransactionChange) -> Parts:

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Final, TypeAlias
 
 from nodes.config import META_GROUP
 from nodes.protocol import Guard, Stale, Transaction
 from shardrouter import schema_change
 from shardrouter.block import serialization_failure
 from shardrouter.catalog import Catalog, Parts
+from shardrouter.coordination import Part
+from shardrouter.coordinator import Committed
 from shardrouter.draft import Draft, committed
 from shardrouter.errors import IndefiniteError, RouterError, Unavailable
 from shardrouter.patience import Turn
@@ -19,6 +22,10 @@ from shardrouter.schema_host import SchemaHost
 from shardrouter.tables import TransactionChange
 
 __all__ = ["SchemaCommits"]
+
+Commit: TypeAlias = Callable[[Mapping[str, Part], str, float], Awaitable[Committed | Stale]]
+"""Carries out what a transaction does in each group, with that anchor, until a deadline. Raises
+RouterError."""
 
 log = logging.getLogger(__name__)
 
@@ -50,19 +57,38 @@ class SchemaCommits:
         deadline: float,
     ) -> None:
         """COMMIT of a transaction that changes the schema: mark it, commit it on the home shard,
-        publish it. `numbers` are those of the sequences that it makes. Raises RouterError.
+        publish it. `numbers` are those of the sequences that it makes. Raises RouterError."""
+        await self._to_its_end(
+            self._commit(draft, transaction, guards, numbers, deadline), deadline
+        )
 
-        It goes on when its caller is cancelled, for what it has begun only its end tells."""
+    async def commit_over(
+        self,
+        draft: Draft,
+        parts: Mapping[str, Part],
+        commit: Commit,
+        numbers: tuple[tuple[str, int, bool], ...],
+        deadline: float,
+    ) -> None:
+        """The same over several shards, by a two-phase commit whose anchor is `meta`: `commit`
+        carries it out. `parts` are its steps on the shards. Raises RouterError."""
+        work = self._commit_over(draft, parts, commit, numbers, deadline)
+        await self._to_its_end(work, deadline)
+
+    async def _to_its_end(self, commit: Coroutine[None, None, None], deadline: float) -> None:
+        """As a change of this router's. It goes on when its caller is cancelled, for what it has
+        begun only its end tells."""
         outcome: asyncio.Future[RouterError | None] = self._loop.create_future()
 
         async def work() -> None:
             error: RouterError | None = None
             try:
                 async with Turn(self._host.changing, deadline):
-                    await self._commit(draft, transaction, guards, numbers, deadline)
+                    await commit
             except RouterError as exc:
                 error = exc
             finally:
+                commit.close()  # if it has not begun
                 outcome.set_result(error)
 
         self._host.tasks.start(work())
@@ -105,6 +131,35 @@ class SchemaCommits:
             await self._clean_up(schema_change.withdraw(marked), deadline)
             raise serialization_failure("a concurrent schema change")
         await self._clean_up(schema_change.publish(marked), deadline)
+
+    async def _commit_over(
+        self,
+        draft: Draft,
+        parts: Mapping[str, Part],
+        commit: Commit,
+        numbers: tuple[tuple[str, int, bool], ...],
+        deadline: float,
+    ) -> None:
+        while True:
+            catalog = await self._host.settled(deadline)
+            changes = committed(draft, catalog)
+            if changes is None:
+                raise serialization_failure("a concurrent schema change")
+            made = schema_change.publication(catalog, changes, numbers)
+            whole = {META_GROUP: Part(made.statements, made.guards, made.sets)}
+            for shard, part in parts.items():
+                sets = schema_change.versions_on(catalog, changes, shard)
+                whole[shard] = part._replace(sets=sets or part.sets)
+            answer = await commit(whole, META_GROUP, deadline)
+            if not isinstance(answer, Stale):
+                break
+            is_repeatable = all(part.is_repeatable for part in parts.values())
+            if answer.object != "catalog" or not is_repeatable:
+                raise serialization_failure("a concurrent schema change")
+        try:
+            await self._host.refresh(max(deadline, self._loop.time() + CLEAN_UP_S))
+        except RouterError:
+            log.warning("the catalog is read again by who next needs it")
 
     async def _mark(
         self, draft: Draft, numbers: tuple[tuple[str, int, bool], ...], deadline: float

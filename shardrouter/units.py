@@ -15,6 +15,7 @@ from msgspec import structs
 
 from nodes.protocol import Done, Stale
 from shardrouter.asking import Reads
+from shardrouter.definition_changes import NoWayBack
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
@@ -63,8 +64,9 @@ log = logging.getLogger(__name__)
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
 
-SNAPSHOT_TRIES: Final = 20
-"""How often a read of several shards is begun again because others wrote what it had read."""
+UNIT_TRIES: Final = 20
+"""How often a transaction of one statement is begun, a read of several shards of which others write
+what it has read."""
 
 FRAGMENTS_AT_ONCE: Final = 4
 """Of one query: of each a node keeps a cursor open while there is more of it."""
@@ -252,8 +254,12 @@ class Units:
 
     async def _snapshot(self, unit: list[Execution], deadline: float) -> list[Outcome]:
         """As a transaction that only reads: its COMMIT says that all of it was so at one instant,
-        or that it was not, and then it is begun again."""
-        for _ in range(SNAPSHOT_TRIES - 1):
+        or that it was not."""
+        return await self._again_as_unit(unit, deadline)
+
+    async def _again_as_unit(self, unit: list[Execution], deadline: float) -> list[Outcome]:
+        """As a transaction, which is begun again when others have come between."""
+        for _ in range(UNIT_TRIES - 1):
             try:
                 return await self._as_unit(unit, 0, deadline)
             except StatementError as exc:
@@ -290,12 +296,15 @@ class Units:
         if makes_temporary(plan.definition) and not self._state.settings.temporary:
             schema = await self._state.temporary_schema(deadline)
             self._state.change_settings(self._state.settings.with_temporary(schema))
-        notices = await self._state.schema.change(
-            plan.definition,
-            self._state.settings.placement,
-            deadline,
-            self._state.settings.search_path,
-        )
+        try:
+            notices = await self._state.schema.change(
+                plan.definition,
+                self._state.settings.placement,
+                deadline,
+                self._state.settings.search_path,
+            )
+        except NoWayBack:
+            return await self._again_as_unit([execution], deadline)
         if plan.columns:
             return [rows_outcome(plan.tag, execution, [("",)], plan.columns, notices)]
         return [Outcome(plan.tag, notices=notices)]
@@ -513,6 +522,7 @@ def being_changed() -> Unavailable:
 
 def shared_session() -> NotSupported:
     return NotSupported(
-        "BEGIN and COMMIT, and CREATE beside other statements, need a connection of their own",
+        "BEGIN and COMMIT, CREATE beside other statements, and what else is done as a transaction "
+        "need a connection of their own",
         hint="Use `async with router.transaction()`, or a connection from `router.acquire()`.",
     )
