@@ -87,6 +87,10 @@ STATEMENTS ?= 20000
 differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENTS=N SEED=S
 	@$(BIN)/python -m tests.suites.differential --statements $(STATEMENTS) --seed $(SEED)
 
+.PHONY: differential-sweep
+differential-sweep: venv  ## expressions of all types here and on PostgreSQL 15: STATEMENTS=N SEED=S
+	@$(BIN)/python -m tests.suites.differential --sweep --statements $(STATEMENTS) --seed $(SEED)
+
 .PHONY: differential-shards
 differential-shards: venv  ## statements at random over three shards and over one: STATEMENTS=N SEED=S
 	@$(BIN)/python -m tests.suites.differential --shards --statements $(STATEMENTS) --seed $(SEED)

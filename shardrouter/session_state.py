@@ -77,6 +77,9 @@ class SessionState:
             },
             token=self.token.__str__,
         )
+        self.client = self._client()
+        """Whose places it takes (`shardrouter.admission`): those of all who say the same of
+        themselves."""
         self.pid = os.getpid()
         """What pg_backend_pid() answers: of a client, the number that it may be cancelled by."""
         self.units = 0
@@ -94,6 +97,10 @@ class SessionState:
         if settings.added_token != self.settings.added_token:
             self.token.add(settings.added_token)
         self.settings = settings
+        self.client = self._client()
+
+    def _client(self) -> str:
+        return f"{self.role.name}\0{self.settings.get('application_name')}"
 
     @property
     def request(self) -> str:

@@ -116,7 +116,8 @@ class Shards:
         return view
 
     def stalled(self) -> int:
-        """How many requests wait for a leader, or for a replica that can answer."""
+        """How many requests wait for a leader, for a replica that can answer, or for a group from
+        which nothing is heard while others answer."""
         return self._delivery.stalled()
 
     @property

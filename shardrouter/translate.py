@@ -366,6 +366,14 @@ class Scope(Names):
 
     def _like(self, node: syntax.Like) -> Typed:
         symbol = "~~*" if node.any_case else "~~"
+        kinds = {
+            None if self.is_open(s) else self.expression(s).type
+            for s in (node.operand, node.pattern)
+        }
+        if types.BYTEA in kinds and node.escape is None:
+            return self.comparison(
+                syntax.Binary(symbol, node.operand, node.pattern, node.position)
+            )[0]
         sides = []
         for side in (node.operand, node.pattern):
             typed = self.take(side, TEXT)

@@ -376,7 +376,7 @@ def square_root(value: Decimal) -> Decimal:
         raise FunctionError("2201F", "cannot take square root of a negative number")
     weight = _weight(value)
     # PostgreSQL assumes the root to have half as many digits before the point.
-    half = (weight + 1) * 2 - 1 if weight >= 0 else 1 - (1 - weight) * 2
+    half = (weight + 1) * 2 - 1
     scale = min(max(_SIGNIFICANT_MIN - half, _scale(value), 0), _RESULT_SCALE_MAX)
     context = Context(prec=max(value.adjusted(), 0) + scale + 8, rounding=ROUND_DOWN, traps=[])
     return to_scale(context.sqrt(value), scale)

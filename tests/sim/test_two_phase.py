@@ -232,6 +232,6 @@ def test_a_rule_that_is_left_out_is_missed(
         try:
             if wrong(run(seed)):
                 return
-        except Damage:
+        except (Damage, AssertionError):  # or an assertion of the code itself notices
             return
     pytest.fail(f"not noticed in {MUTANT_SEEDS} runs")
