@@ -38,13 +38,15 @@ from jepsen_like.adapters.database import (
     DatabaseError,
     NetworkedDatabase,
     RunningDatabase,
+    SimulatedDatabase,
     WatchedDatabase,
 )
-from jepsen_like.backends.abilities import CUT
+from jepsen_like.backends.abilities import CUT, SIM
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.choose import open_backend
 from jepsen_like.backends.leftovers import claimed, clean
 from jepsen_like.backends.probe import Prober
+from jepsen_like.backends.simulated import SimulatedNetwork
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.faults.compose import strike
@@ -53,6 +55,7 @@ from jepsen_like.faults.fault import Planned, Site, total_seconds
 from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.interpose import Instruments, InterposeError
 from jepsen_like.judge import judge, stopped_in_words, write_files
+from jepsen_like.kernel import kernel
 from jepsen_like.load import Call, arrivals, final_reads
 from jepsen_like.logs import read_logs
 from jepsen_like.preloading import preloaded
@@ -142,7 +145,8 @@ def run(
                         seed=seed,
                         write=write,
                         history_path=out / "history.jsonl",
-                    )
+                    ),
+                    test.seed if seed is None else seed,
                 )
             finally:
                 try:
@@ -236,7 +240,11 @@ async def _network(
             listed = ", ".join(sorted(impossible))
             raise BackendError(f"the network of an external database cannot do {listed} here.")
         return test.db.network()
+    if test.backend == SIM and not isinstance(test.db, SimulatedDatabase):
+        raise BackendError("this database cannot be simulated: it has no programs in Python.")
     backend = await open_backend(test.backend, test.db.hosts, needs_of(schedule), say)
+    if isinstance(backend, SimulatedNetwork) and isinstance(test.db, SimulatedDatabase):
+        backend.run(test.db.programs())
     return backend, Prober(backend)
 
 
@@ -510,18 +518,12 @@ async def _until_signal() -> AsyncIterator[None]:
             loop.remove_signal_handler(number)
 
 
-def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run on uvloop if it is installed: its proxies then cost about half."""
+def run_async(main: Coroutine[Any, Any, T], seed: int = 0) -> T:
+    """Run `main` on the loop that the kernel has for it."""
 
     async def guarded() -> T:
         async with _until_signal():
             return await main
 
-    try:
-        import uvloop
-    except ImportError:
-        factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    else:
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with asyncio.Runner(loop_factory=kernel().new_loop(seed)) as runner:
         return runner.run(guarded())

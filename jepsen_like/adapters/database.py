@@ -20,6 +20,7 @@ from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client
 from jepsen_like.interpose.instruments import Instruments
 from jepsen_like.result import ReplicaComparison
+from jepsen_like.sim.children import Programs
 from jepsen_like.workloads.workload import Workload
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "NetworkedDatabase",
     "EndableDatabase",
     "PreloadableDatabase",
+    "SimulatedDatabase",
 ]
 
 
@@ -233,3 +235,11 @@ class EndableDatabase(RunningDatabase, Protocol):
 
     async def kill(self, host: str) -> None:
         """End the host's member. Raises DatabaseError."""
+
+
+@runtime_checkable
+class SimulatedDatabase(Protocol):
+    """A database whose programs are Python, and may run in a simulation."""
+
+    def programs(self) -> Programs:
+        """Its programs as coroutines. Imports what they need: asked in a simulation only."""

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
 from jepsen_like.adapters.database import DatabaseError
-from jepsen_like.adapters.listening import listens
 from jepsen_like.adapters.program import PORTS, Program, ProgramError, ending_with_us, free_port
 from jepsen_like.backends.backend import Backend, Endpoint
 from jepsen_like.clients import Answer, ClientError
+from jepsen_like.kernel import kernel
 from jepsen_like.load import Call
 from jepsen_like.outcomes import outcome_of_silence, stage_of, words_of
 from jepsen_like.workloads.register import Register
@@ -296,7 +296,7 @@ class RunningMembers(RunningGroup):
     async def answering_pid(self, host: str) -> int | None:
         """It answers, and whose port that is the kernel says."""
         pid = self.pid(host)
-        is_its = await self.answers(host) and listens(pid, self._ports[host])
+        is_its = await self.answers(host) and kernel().listens(pid, self._ports[host])
         return pid if is_its else None
 
     async def restart(self, host: str) -> None:

@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from jepsen_like.adapters.database import DatabaseError, Offer, Promise
-from jepsen_like.adapters.listening import listens
 from jepsen_like.backends.backend import Backend, Endpoint
 from jepsen_like.backends.stations import clients_name, router_name
 from jepsen_like.clients import Client, ClientError, SqlClient, connect_sql
 from jepsen_like.interpose.instruments import Instruments
+from jepsen_like.kernel import kernel
 from jepsen_like.load import Call
 from jepsen_like.result import ReplicaComparison
+from jepsen_like.sim.children import Programs
 from jepsen_like.workloads.levels import Levels
 from jepsen_like.workloads.workload import SqlCall, Statements, Workload, sql_of
 from nodes.client import NodeClient
@@ -57,6 +58,9 @@ NODE_SERVICE: Final = "node"
 SQL_SERVICE: Final = "sql"
 
 LOOPBACK: Final = "127.0.0.1"
+
+OWN_PORTS: Final = range(7000, 8000)
+"""Taken where hosts have all ports to themselves."""
 
 LEVEL_SETTING: Final = "shardrouter.consistency"
 STALENESS_SETTING: Final = "shardrouter.max_staleness"
@@ -153,6 +157,11 @@ class ShardRouter:
     def groups(self) -> tuple[str, ...]:
         return (META_GROUP, *(f"shard-{i}" for i in range(1, self.shards + 1)))
 
+    def programs(self) -> Programs:
+        from jepsen_like.adapters.shardrouter_programs import PROGRAMS
+
+        return PROGRAMS
+
     def describe(self) -> dict[str, Any]:
         return {
             "database": "shardrouter",
@@ -178,7 +187,7 @@ class ShardRouter:
     async def start(
         self, backend: Backend, directory: Path, say: Callable[[str], None]
     ) -> RunningShardRouter:
-        ports = free_ports(self.nodes + 1)
+        ports = OWN_PORTS[: self.nodes + 1] if backend.has_own_ports else free_ports(self.nodes + 1)
         first = dict.fromkeys(self.hosts[: self.nodes - self.spares], 1)
         config = new_cluster(
             nodes={
@@ -503,7 +512,7 @@ class Routers:
             return None
         client.abort()
         pid = self.pid(host)
-        return pid if listens(pid, self._ports[host]) else None
+        return pid if kernel().listens(pid, self._ports[host]) else None
 
     async def restart(self, host: str) -> None:
         process = self._processes[host]

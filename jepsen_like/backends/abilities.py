@@ -18,14 +18,19 @@ __all__ = [
     "PACKETS",
     "PROXY",
     "RATE",
+    "REAL",
     "REORDERING",
     "RESET",
     "ROUTERS_APART",
     "SHAPING",
+    "SIM",
 ]
 
 AUTO: Final = "auto"
 """The strongest that works here and can do what the test's faults need."""
+
+SIM: Final = "sim"
+"""Everything in one process on virtual time; never taken unless it is named."""
 
 NETNS: Final = "netns"
 PROXY: Final = "proxy"
@@ -41,6 +46,9 @@ DUPLICATION: Final = "duplication"
 REORDERING: Final = "reordering"
 RESET: Final = "resets"
 HALF_OPEN: Final = "half-open connections"
+REAL: Final = "what only real processes have"
+"""Disks that fail or lose what was not synced, limits, a share of a core."""
+
 ROUTERS_APART: Final = "links between a router, its clients and the nodes"
 
 PACKETS: Final = frozenset({LOSS, DUPLICATION, REORDERING})
@@ -49,9 +57,10 @@ PACKETS: Final = frozenset({LOSS, DUPLICATION, REORDERING})
 SHAPING: Final = frozenset({DELAY, JITTER, RATE}) | PACKETS
 
 CAN: Final[Mapping[str, frozenset[str]]] = {
-    NETNS: SHAPING | {CUT, RESET, HALF_OPEN, ROUTERS_APART},
-    PROXY: (SHAPING - PACKETS) | {CUT, RESET, ROUTERS_APART},
-    INSTANT: (SHAPING - PACKETS) | {CUT, RESET, ROUTERS_APART},
+    NETNS: SHAPING | {CUT, RESET, HALF_OPEN, ROUTERS_APART, REAL},
+    PROXY: (SHAPING - PACKETS) | {CUT, RESET, ROUTERS_APART, REAL},
+    INSTANT: (SHAPING - PACKETS) | {CUT, RESET, ROUTERS_APART, REAL},
+    SIM: frozenset({CUT, DELAY, JITTER, RESET, ROUTERS_APART}),
 }
 """What can be done to the links of each, the strongest first: the nearest to a real network."""
 

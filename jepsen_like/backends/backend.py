@@ -58,6 +58,10 @@ class Backend(Protocol):
     def pairs(self) -> tuple[Pair, ...]:
         """Every link."""
 
+    @property
+    def has_own_ports(self) -> bool:
+        """Whether nobody but the database and the harness can have a port on the hosts."""
+
     def address(self, host: str) -> str:
         """The IP address on which processes of `host` listen."""
 

@@ -12,10 +12,12 @@ from jepsen_like.backends.abilities import (
     PROXY,
     ROUTERS_APART,
     SHAPING,
+    SIM,
 )
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.netns import Netns
 from jepsen_like.backends.proxy import Mesh
+from jepsen_like.backends.simulated import SimulatedNetwork
 
 __all__ = ["open_backend"]
 
@@ -41,6 +43,8 @@ async def open_backend(
         return await _open(name, hosts, needed)
     refused = []
     for one in able:
+        if one == SIM:
+            continue
         try:
             return await _open(one, hosts, needed)
         except BackendError as exc:
@@ -55,6 +59,8 @@ async def _open(name: str, hosts: Sequence[str], needed: frozenset[str]) -> Back
     routers_apart = ROUTERS_APART in needed
     if name in (PROXY, INSTANT):
         return Mesh(hosts, instant=name == INSTANT, routers_apart=routers_apart)
+    if name == SIM:
+        return SimulatedNetwork(hosts, routers_apart=routers_apart)
     shaped = bool(needed & SHAPING)
     return await Netns.open(hosts, shaped=shaped, routers_apart=routers_apart)
 

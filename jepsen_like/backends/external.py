@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, NoReturn
+from typing import ClassVar, Final, NoReturn
 
 from jepsen_like.adapters.steps import Step, StepFailed, take
 from jepsen_like.backends.backend import BackendError, Endpoint, Pair
@@ -27,6 +27,8 @@ PROBE_PAUSE_S: Final = 0.1
 
 class ExternalNetwork:
     """`cut`, `heal` and `probe` are told `source` and `target`."""
+
+    has_own_ports: ClassVar[bool] = False
 
     def __init__(self, hosts: Sequence[str], cut: Step, heal: Step) -> None:
         self.layout = layout_of(hosts)

@@ -65,6 +65,7 @@ class Netns:
     """
 
     name: ClassVar[str] = "netns"
+    has_own_ports: ClassVar[bool] = False
 
     def __init__(
         self, hosts: Sequence[str], *, shaped: bool = False, routers_apart: bool = False

@@ -30,7 +30,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, cast
+from typing import ClassVar, Final, TypeAlias, cast
 
 from jepsen_like.backends.abilities import INSTANT, PROXY
 from jepsen_like.backends.backend import (
@@ -94,6 +94,8 @@ class Mesh:
 
     `close` ends every connection and returns when no task of the mesh runs any more.
     """
+
+    has_own_ports: ClassVar[bool] = False
 
     def __init__(
         self, hosts: Sequence[str], *, instant: bool = False, routers_apart: bool = False

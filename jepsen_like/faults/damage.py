@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from jepsen_like.adapters.database import DatabaseError, FiledDatabase, Offer
-from jepsen_like.faults.processes import Lasting, Look, ProcessFault, Victim, process_state
+from jepsen_like.backends.abilities import REAL
+from jepsen_like.faults.processes import Lasting, Look, ProcessFault, Victim
 from jepsen_like.faults.targets import RouterOf, Target, TargetError, as_target
+from jepsen_like.kernel import kernel
 from jepsen_like.load import seconds
 
 __all__ = ["DamageFile", "Wound", "bit_flip", "torn_write"]
@@ -105,6 +107,7 @@ class DamageFile:
     what: str
     lot: int = 0  # draws the file and the place
     kind: ClassVar[str] = "damage"
+    needs: ClassVar[frozenset[str]] = frozenset({REAL})
     demands: ClassVar[frozenset[Offer]] = frozenset([Offer.FILES])
 
     def __str__(self) -> str:
@@ -166,7 +169,7 @@ class _Damaged(Lasting):
     async def heal(self) -> Sequence[Look]:
         victim = replace(self.victim, pid=self.victim.processes.pid(self.victim.host))
         wound = self._wound
-        runs = process_state(victim.pid) != ""
+        runs = kernel().state(victim.pid) != ""
         if wound is None:  # it was not killed, or there was nothing to damage
             return [(False, "it still runs") if runs else await victim.start_again()]
         if not self._is_untouched(wound):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from jepsen_like.adapters.database import Offer
+from jepsen_like.backends.abilities import REAL
 from jepsen_like.faults.processes import SETTLE_S, Lasting, Look, ProcessFault, Victim, until
 from jepsen_like.faults.targets import Target, as_target
 from jepsen_like.load import seconds
@@ -31,6 +32,7 @@ class SlowSync:
 
     delay_s: float
     kind: ClassVar[str] = "slow fsync"
+    needs: ClassVar[frozenset[str]] = frozenset({REAL})
     demands: ClassVar[frozenset[Offer]] = frozenset([Offer.PRELOAD])
 
     def __str__(self) -> str:
@@ -85,6 +87,7 @@ class FailDisk:
     calls: str  # "W": writes, "S": syncs
     error: int
     kind: ClassVar[str] = "disk"
+    needs: ClassVar[frozenset[str]] = frozenset({REAL})
     demands: ClassVar[frozenset[Offer]] = frozenset([Offer.PRELOAD])
 
     def __str__(self) -> str:

@@ -9,13 +9,11 @@ the database's address answers, and with which process id. Each look is a senten
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 from jepsen_like.adapters.database import DatabaseError, Processes, RoutedDatabase
@@ -23,9 +21,10 @@ from jepsen_like.backends.stations import router_name
 from jepsen_like.faults.fault import Site, find_hosts
 from jepsen_like.faults.targets import RouterOf, Target, TargetError, draw_target, role, roles
 from jepsen_like.interpose.instruments import Instrument
+from jepsen_like.kernel import kernel
 from jepsen_like.result import FaultRecord
 
-__all__ = ["Deed", "Lasting", "Look", "ProcessFault", "Victim", "process_state"]
+__all__ = ["Deed", "Lasting", "Look", "ProcessFault", "Victim"]
 
 SETTLE_S: Final = 2.0
 """How long the kernel may take until a signal has its effect, on a busy machine."""
@@ -43,22 +42,6 @@ POLL_S: Final = 0.01
 
 Look: TypeAlias = tuple[bool, str]
 """Whether it was as it should be, and what was seen, as a sentence."""
-
-
-def process_state(pid: int) -> str:
-    """The kernel's letter for a process ("R", "S", "T" stopped, ...); "" if there is none.
-
-    A zombie counts as none: it runs no more and holds no file or port. From /proc; where that
-    is missing every answer is "?", so nothing is ever verified by it.
-    """
-    if not Path("/proc/self/stat").exists():
-        return "?"
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    letter = text.rpartition(")")[2].split()[0]  # the name before it may hold any character
-    return "" if letter in "ZX" else letter
 
 
 @dataclass(frozen=True)
@@ -88,14 +71,14 @@ class Victim:
     def signal(self, number: signal.Signals) -> None:
         """A process that is gone already shows in what is looked at afterwards."""
         try:
-            os.kill(self.pid, number)
+            kernel().signal(self.pid, number)
         except ProcessLookupError:
             return
 
     async def becomes(self, *states: str, timeout_s: float | None = None) -> bool:
         """Whether the kernel says one of these of the process, now or soon."""
         timeout_s = SETTLE_S if timeout_s is None else timeout_s
-        return await until(lambda: process_state(self.pid) in states, timeout_s)
+        return await until(lambda: kernel().state(self.pid) in states, timeout_s)
 
     async def answers(self, pid: int | None = None) -> bool:
         """Whether process `pid`, or the victim, answers at the host's address, now or soon."""
@@ -121,7 +104,7 @@ class Victim:
         the first that heals starts it, and the others look at what was started."""
         try:
             async with self.site.restarting(self.process), asyncio.timeout(RESTART_WAIT_S):
-                if process_state(self.processes.pid(self.host)) == "":
+                if kernel().state(self.processes.pid(self.host)) == "":
                     await self.processes.restart(self.host)
         except TimeoutError:
             return False, f"after the restart: nothing was ready within {RESTART_WAIT_S:g} s"

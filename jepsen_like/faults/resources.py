@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from jepsen_like.faults.processes import Lasting, Look, ProcessFault, Victim, process_state
+from jepsen_like.backends.abilities import REAL
+from jepsen_like.faults.processes import Lasting, Look, ProcessFault, Victim
 from jepsen_like.faults.targets import Target, TargetError, as_target
+from jepsen_like.kernel import kernel
 from jepsen_like.load import seconds
 
 __all__ = ["ExhaustFiles", "exhaust_files"]
@@ -27,6 +29,7 @@ class ExhaustFiles:
     """No file, no socket can be opened any more."""
 
     kind: ClassVar[str] = "files"
+    needs: ClassVar[frozenset[str]] = frozenset({REAL})
 
     def __str__(self) -> str:
         return "no more file descriptors for"
@@ -58,7 +61,7 @@ class _Exhausted(Lasting):
 
     async def still(self) -> Sequence[Look]:
         pid = self.victim.pid
-        if process_state(pid) == "":
+        if kernel().state(pid) == "":
             return [(True, f"process {pid} has ended by itself")]
         limit = _limits(pid)[0]
         words = f"process {pid} has {len(_open_numbers(pid))} descriptors open and may have {limit}"
@@ -66,7 +69,7 @@ class _Exhausted(Lasting):
 
     async def heal(self) -> Sequence[Look]:
         self.undo()
-        if process_state(self.victim.pid) == "":
+        if kernel().state(self.victim.pid) == "":
             return [await self.victim.start_again()]
         return ()
 
@@ -78,7 +81,7 @@ class _Exhausted(Lasting):
         return [(good, f"after the heal: {words}")]
 
     def undo(self) -> None:
-        if process_state(self.victim.pid) != "":
+        if kernel().state(self.victim.pid) != "":
             _set_limits(self.victim.pid, self._limits)
 
 

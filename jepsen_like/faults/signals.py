@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from jepsen_like.adapters.database import Offer
+from jepsen_like.backends.abilities import REAL
 from jepsen_like.faults.compose import Package
 from jepsen_like.faults.processes import (
     END_WAIT_S,
@@ -22,11 +23,11 @@ from jepsen_like.faults.processes import (
     Look,
     ProcessFault,
     Victim,
-    process_state,
 )
 from jepsen_like.faults.targets import Host, Target, as_target
 from jepsen_like.interpose.disk import NotModelled, Survival
 from jepsen_like.interpose.instruments import Loss
+from jepsen_like.kernel import kernel
 from jepsen_like.load import seconds
 
 __all__ = [
@@ -61,6 +62,10 @@ class Kill:
     loses: Survival | None = None
     lot: int = 0  # draws what the disk keeps
     kind: ClassVar[str] = "kill"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset([REAL] if self.loses else [])
 
     @property
     def demands(self) -> frozenset[Offer]:
@@ -124,7 +129,7 @@ class _Dead(Lasting):
     async def still(self) -> Sequence[Look]:
         victim = self.victim
         silent = (
-            process_state(victim.pid) == ""
+            kernel().state(victim.pid) == ""
             and await victim.processes.answering_pid(victim.host) is None
         )
         return [(silent, f"before the restart: nobody answered at {victim.host}")]
@@ -205,7 +210,7 @@ class _Stopped(Lasting):
 
     async def still(self) -> Sequence[Look]:
         pid = self.victim.pid
-        stopped = process_state(pid) == "T"
+        stopped = kernel().state(pid) == "T"
         return [(stopped, f"before SIGCONT: process {pid} is still stopped")]
 
     async def healed(self) -> Sequence[Look]:

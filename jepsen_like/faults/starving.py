@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
+from jepsen_like.backends.abilities import REAL
 from jepsen_like.backends.cgroups import CgroupError, Limited
 from jepsen_like.faults.processes import Lasting, Look, ProcessFault, Victim
 from jepsen_like.faults.targets import Target, as_target
@@ -46,6 +47,7 @@ class StarveCpu:
 
     share: float
     kind: ClassVar[str] = "starve"
+    needs: ClassVar[frozenset[str]] = frozenset({REAL})
 
     def __str__(self) -> str:
         return f"{self.share:.0%} of the CPU for"

@@ -14,7 +14,6 @@ import pytest
 
 from jepsen_like import faults
 from jepsen_like.adapters.database import Offer, RunningDatabase
-from jepsen_like.adapters.listening import listens
 from jepsen_like.adapters.shardrouter import ShardRouter
 from jepsen_like.backends.probe import Prober
 from jepsen_like.backends.proxy import Mesh
@@ -30,6 +29,7 @@ from jepsen_like.faults.targets import (
     draw_target,
     resolve,
 )
+from jepsen_like.kernel import kernel
 from jepsen_like.result import FaultRecord
 from tests.jepsen_like.register_db import RegisterDb
 
@@ -207,8 +207,8 @@ def test_the_kernel_says_who_listens() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        assert not listens(os.getpid(), port)
+        assert not kernel().listens(os.getpid(), port)
         listener.listen()
-        assert listens(os.getpid(), port)
-        assert not listens(os.getppid(), port)
-    assert not listens(2**22 + 1, port)
+        assert kernel().listens(os.getpid(), port)
+        assert not kernel().listens(os.getppid(), port)
+    assert not kernel().listens(2**22 + 1, port)

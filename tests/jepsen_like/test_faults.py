@@ -18,8 +18,8 @@ from jepsen_like.adapters.database import DatabaseError, RunningDatabase
 from jepsen_like.backends.probe import Prober
 from jepsen_like.backends.proxy import Mesh
 from jepsen_like.dispatch import Clock
-from jepsen_like.faults.processes import process_state
 from jepsen_like.faults.targets import Host, LeaderOf, TargetError, draw_target, role
+from jepsen_like.kernel import kernel
 from jepsen_like.load import Call
 from jepsen_like.result import FaultRecord
 from jepsen_like.workloads.register import register
@@ -68,8 +68,8 @@ def test_roles_in_words() -> None:
 
 
 def test_the_kernel_says_how_a_process_is() -> None:
-    assert process_state(os.getpid()) in "RS"
-    assert process_state(2**22 + 1) == ""  # above the largest process id
+    assert kernel().state(os.getpid()) in "RS"
+    assert kernel().state(2**22 + 1) == ""  # above the largest process id
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ async def test_a_paused_process_is_woken_when_the_run_is_cancelled(
     pid = running.pid("n2")
     task = asyncio.ensure_future(faults.pause(faults.host("n2"), hold="60s").run(site))
     async with asyncio.timeout(5):
-        while process_state(pid) != "T":  # noqa: ASYNC110 - the kernel tells nobody
+        while kernel().state(pid) != "T":  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

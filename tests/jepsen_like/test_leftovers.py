@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from jepsen_like.backends import leftovers
-from jepsen_like.faults.processes import process_state
+from jepsen_like.kernel import kernel
 from tests.jepsen_like.networks import require_namespaces
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
@@ -76,7 +76,7 @@ def test_what_a_living_maker_has_made_is_left_alone(
     process, child = maker
     assert child not in leftovers.find().pids
     assert not leftovers.clean().directories
-    assert process_state(child)
+    assert kernel().state(child)
     process.communicate()
     assert (home / "data").is_dir()  # its maker's own affair; the claim is gone
     assert not leftovers.find().directories
@@ -94,7 +94,7 @@ def test_what_a_killed_maker_has_made_is_removed(
     assert f"1 directory ({home / 'data'})" in str(found)
     removed = leftovers.clean()
     assert child in removed.pids
-    assert not process_state(child)
+    assert not kernel().state(child)
     assert not (home / "data").exists()
     assert child not in leftovers.find().pids
     assert not leftovers.find().directories
@@ -145,7 +145,7 @@ test = make(faults.partition(faults.split(["n3"]), hold="600ms", rest="0s"))
 def wait_for_stop(pid: int) -> None:
     """A run says what it is about to do, and then does it."""
     until = time.monotonic() + 10.0
-    while process_state(pid) != "T" and time.monotonic() < until:
+    while kernel().state(pid) != "T" and time.monotonic() < until:
         time.sleep(0.001)
 
 
@@ -156,7 +156,7 @@ def processes_that_name(text: str) -> list[int]:
             line = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
         except (OSError, ValueError):
             continue
-        if text.encode() in line and process_state(int(process.name)):
+        if text.encode() in line and kernel().state(int(process.name)):
             found.append(int(process.name))
     return found
 
@@ -178,14 +178,14 @@ def test_a_run_that_was_killed_leaves_nothing_after_doctor_clean(home: Path, bac
         pid = int(stopped.partition("(pid ")[2].partition(")")[0])
         wait_for_stop(pid)
         os.kill(run.pid, signal.SIGKILL)
-    assert process_state(pid) == "T"
+    assert kernel().state(pid) == "T"
     assert list((home / "out").glob("data-*"))
 
     cleaned = subprocess.run(
         [*COMMAND, "doctor", "--clean"], capture_output=True, text=True, check=True
     )
     assert str(pid) in cleaned.stdout
-    assert not process_state(pid)
+    assert not kernel().state(pid)
     assert not processes_that_name(str(home))
     assert not list((home / "out").glob("data-*"))
     assert not list((home / f"jepsen-like-{os.getuid()}").iterdir())
@@ -247,7 +247,7 @@ class Seen:
             with suppress(OSError, ValueError):
                 namespaces.add(str((process / "ns/net").readlink()))
         return {
-            "processes": {pid for pid in self.processes if process_state(pid)},
+            "processes": {pid for pid in self.processes if kernel().state(pid)},
             "namespaces": (self.namespaces & namespaces) - {here},
             "sockets": self.sockets & sockets,
             "mounts": {

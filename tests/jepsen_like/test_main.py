@@ -89,7 +89,7 @@ def test_a_test_that_cannot_be_run_is_a_sentence_before_anything_starts(
     [
         (
             "pigeons",
-            "Error: there is no backend 'pigeons'; there are auto, netns, proxy, proxy-instant.",
+            "Error: there is no backend 'pigeons'; there are auto, netns, proxy,",
         ),
         ("proxy", "Error: the backend proxy cannot do magic, and no other can"),
     ],

@@ -17,8 +17,8 @@ from jepsen_like.backends.abilities import CAN
 from jepsen_like.backends.backend import PROBE_SERVICE, BackendError, Endpoint, connected
 from jepsen_like.backends.netns import Netns
 from jepsen_like.dummy_faults import FAULTS
-from jepsen_like.faults.processes import process_state
 from jepsen_like.faults.trials import TRIALS
+from jepsen_like.kernel import kernel
 from tests.jepsen_like.networks import require_namespaces
 
 pytestmark = pytest.mark.processes
@@ -159,7 +159,7 @@ async def test_the_end_leaves_no_process(network: Netns) -> None:
     holders = [holder.pid for holder in network._namespaces._holders.values()]
     assert len(holders) == len(HOSTS) + 1
     await network.close()
-    assert not [pid for pid in holders if process_state(pid)]
+    assert not [pid for pid in holders if kernel().state(pid)]
     with pytest.raises(BackendError, match="the namespace of a is gone"):
         network.socket("a")
 
