@@ -126,11 +126,11 @@ def what_one_opens_is_open_for_all(patch: Patch) -> None:
         (a_promise_passes_the_gate, 0),
         (what_was_in_the_log_is_not_waited_for, 15),
         (what_is_prepared_is_not_waited_for, 0),
-        pytest.param(a_gate_that_was_open_confirms, 130, marks=pytest.mark.long),
-        pytest.param(the_word_of_who_does_not_lead_is_taken, 55, marks=pytest.mark.long),
-        pytest.param(each_is_confirmed_when_it_is_pinned, 130, marks=pytest.mark.long),
+        (a_gate_that_was_open_confirms, 382),
+        (the_word_of_who_does_not_lead_is_taken, 192),
+        (each_is_confirmed_when_it_is_pinned, 382),
         (the_gates_open_when_they_are_pinned, 0),
-        pytest.param(what_one_opens_is_open_for_all, 70, marks=pytest.mark.long),
+        (what_one_opens_is_open_for_all, 172),
     ],
 )
 def test_without_any_rule_of_the_gates_a_snapshot_is_none(
