@@ -220,15 +220,11 @@ class BlockSteps:
             if not branch.fits_an_entry:
                 await self._send_ahead(branch)
         deadline += sum(upload.apply_s for upload in self._uploads)
-        if len(participants) > 1:
+        if len(participants) > 1 or (block.draft is not None and block.draft.changes):
             await self._commit_over(block, participants, deadline)
             return
         [branch] = participants
         transaction, guards = branch.transaction()
-        if block.draft is not None and block.draft.changes:
-            numbers = self._host.sequences.drafted_numbers(block.draft)
-            await self._host.schema.commit(block.draft, transaction, guards, numbers, deadline)
-            return
         answer = await self._host.shards.write(
             branch.shard,
             (),
@@ -263,7 +259,7 @@ class BlockSteps:
             if block.draft is not None and block.draft.changes:
                 numbers = host.sequences.drafted_numbers(block.draft)
                 commit = partial(host.shards.commit, block.now_us)
-                await host.schema.commit_over(block.draft, parts, commit, numbers, deadline)
+                await host.schema.commit(block.draft, parts, commit, numbers, deadline)
                 self._uploads.clear()
                 return
             answer = await host.shards.commit(block.now_us, parts, anchor, deadline)

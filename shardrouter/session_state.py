@@ -173,7 +173,7 @@ class SessionState:
 
     async def look_again(self, deadline: float) -> None:
         """Something is unknown, or not as it should be: read the catalog."""
-        await self.schema.committed(deadline)
+        await self.schema.refresh(deadline)
         self.transactions.rebase()
 
     def keep(self, stream: RowStream) -> None:

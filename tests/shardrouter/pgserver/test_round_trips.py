@@ -185,6 +185,28 @@ def test_it_is_learned_and_taken(
     assert second == first
 
 
+async def test_what_is_skipped_is_none() -> None:
+    """The rest of a message that is too large may look like one."""
+    said = of(RIGHT[0], m.Execute("", 0), m.Sync())
+    round_trip = b"".join(said)
+    too_large = b"B" + (m.LARGE_BYTES_MAX + 5).to_bytes(4)
+    *_, known, _, skipped = await heard(
+        [*BEFORE, [round_trip], [round_trip], [too_large], [round_trip]], at_once=True
+    )
+    assert known.startswith(m.encode(m.BindComplete()))
+    assert skipped == b""
+
+
+async def test_another_of_the_same_name_is_another() -> None:
+    said = b"".join(of(m.Bind("", "", (0,), (b"1",), ()), m.Execute("", 0), m.Sync()))
+    parsed = of(m.Parse("", "SELECT id FROM t WHERE id = $1", ()), m.Sync())
+    pieces = [*BEFORE, [said], [said], parsed, [said]]
+    *_, first, _, second = await heard(pieces, at_once=True)
+    assert b"one" in first
+    assert b"one" not in second
+    assert second.startswith(m.encode(m.BindComplete()))
+
+
 async def test_what_has_more_to_say_goes_on_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Notices of a statement that comes in one go."""
     from shardrouter.execution import Notice, Outcome
