@@ -51,7 +51,12 @@ class LockWaits:
     async def released(self, deadline: float) -> bool:
         """The same, awaited."""
         future: asyncio.Future[bool] = self._loop.create_future()
-        number = self.until_released(deadline, future.set_result)
+
+        def resume(released: bool) -> None:
+            if not future.done():  # who waits may be cancelled, and has its turn after this
+                future.set_result(released)
+
+        number = self.until_released(deadline, resume)
         try:
             return await future
         finally:

@@ -131,3 +131,18 @@ async def test_of_too_many_one_more_is_answered_at_once(monkeypatch: pytest.Monk
     await asyncio.sleep(0)
     assert holding.answers[1] == Done((), 7)
     await holding.service.close()
+
+
+async def test_a_waiter_that_is_cancelled_as_it_is_released_disturbs_nobody() -> None:
+    """Its future is cancelled at once, and it is forgotten in its next turn."""
+    state: list[object] = [object()]
+    waits = lock_waits.LockWaits(lambda: state[0])
+    loop = asyncio.get_running_loop()
+    cancelled, other = (asyncio.create_task(waits.released(loop.time() + 60)) for _ in range(2))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    state[0] = object()
+    waits.look()
+    assert await other
+    await asyncio.wait({cancelled})
+    assert cancelled.cancelled()
