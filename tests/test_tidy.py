@@ -134,6 +134,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.statement_log": 1,
     "shardrouter.activity": 0,
     "shardrouter.meter": 0,
+    "shardrouter.router_port": 0,
     "shardrouter.worker_link": 1,
     "shardrouter.slow_statements": 1,
     "shardrouter.router_metrics": 1,

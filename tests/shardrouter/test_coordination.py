@@ -23,6 +23,7 @@ from nodes.protocol import (
     Prepare,
     Prepared,
     RequestBody,
+    SessionId,
     SqlFailure,
     Stale,
     Statement,
@@ -32,7 +33,7 @@ from nodes.protocol import (
     UnknownSession,
 )
 from shardrouter.coordination import Part
-from shardrouter.coordinator import Committed
+from shardrouter.coordinator import Branch, Committed, Coordinator
 from shardrouter.errors import RouterError
 from shardrouter.shards import Shards
 from shardrouter.tied import joined_guards
@@ -103,6 +104,20 @@ def once(kind: type[RequestBody], reply: Reply) -> Callable[[str, RequestBody], 
         return left.pop() if isinstance(body, kind) and left else None
 
     return of
+
+
+def test_meta_is_prepared_when_all_others_are() -> None:
+    """They may take longer than a leader waits before it calls a transaction abandoned."""
+    write = PARTS["meta"].write(SessionId(1, 1), 1, 0)
+    groups = {group: Branch(write) for group in ("meta", "shard-1", "shard-2")}
+    coordinator = Coordinator(TransactionId(1, 1, 1), "meta", groups, (SessionId(1, 1), 2))
+    one, two = coordinator.begin()
+    assert (one.group, two.group) == ("shard-1", "shard-2")
+    assert coordinator.answered(two, PREPARED, doubt=False) == []
+    [last] = coordinator.answered(one, PREPARED, doubt=False)
+    assert last.group == "meta"
+    [decide] = coordinator.answered(last, PREPARED, doubt=False)
+    assert isinstance(decide.body, Decide)
 
 
 def test_all_are_prepared_one_decides_and_the_others_are_told() -> None:
@@ -273,7 +288,7 @@ def test_cancelled_before_it_is_decided_it_has_not_happened() -> None:
         async with scripted(1) as (shards, [node]):
             plays(node, lambda group, body: Hold if isinstance(body, Prepare) else None)
             running = asyncio.ensure_future(committed(shards))
-            while len(node.of(Prepare)) < 2:
+            while not node.of(Prepare):
                 node.arrived.clear()
                 await node.arrived.wait()
             running.cancel()
