@@ -133,6 +133,8 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
     is_split = scope.split is not None and not is_window
     if cut is not None and is_split:
         cut.depth += 1  # its arguments are the shards'
+    if node.filter is not None and any(map(scope.is_open, node.arguments)):
+        scope.condition(node.filter, "FILTER")  # it is understood before they take a type
     if node.name in windows.FUNCTIONS:
         text, kind = windows.call(node, scope)
     else:
