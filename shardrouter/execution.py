@@ -37,6 +37,7 @@ from shardrouter.planned import (
     OneShard,
     Plan,
     ResultColumn,
+    RowsWrite,
     Scatter,
     SetSetting,
 )
@@ -178,7 +179,7 @@ def is_current(plan: Plan, catalog: Catalog) -> bool:
             plan = plan.insert
         elif isinstance(plan, CopyTo | DeclareCursor | ExplainRoute):
             plan = plan.plan
-        if not isinstance(plan, OneShard | Scatter):
+        if not isinstance(plan, OneShard | Scatter | RowsWrite):
             return True
     if type(plan) is OneShard and plan.shards and plan.shards != len(catalog.shards):
         return False

@@ -17,10 +17,11 @@ from shardrouter.planned import (
     Merge,
     OneShard,
     Operand,
+    RowsWrite,
     Scatter,
 )
 
-__all__ = ["described", "operand_shown", "route"]
+__all__ = ["described", "operand_shown", "route", "written"]
 
 
 def operand_shown(operand: Operand) -> str:
@@ -43,11 +44,17 @@ def route(
         return [(line,) for line in (*described(plan, catalog), f"state: {state}")]
     if isinstance(plan, OneShard):
         return [(f"one shard: {_home_of(plan, catalog)}",), (f"  {plan.sql}",)]
+    if isinstance(plan, RowsWrite):
+        return [(line,) for line in written(plan, catalog)]
     return [(_of_router(plan),)]
 
 
 def _parts(explained: ExplainRoute, catalog: Catalog) -> dict[str, object]:
     plan = explained.plan
+    if isinstance(plan, RowsWrite):
+        read = _parts(ExplainRoute(plan.read), catalog)
+        statements = [f"{w.head}...{w.tail}" for w in (plan.write, *plan.moves)]
+        return {"read": read, "rows": plan.shaped.sql, "write": statements}
     if isinstance(plan, OneShard):
         return {"shard": _home_of(plan, catalog), "sql": plan.sql}
     if not isinstance(plan, Scatter):
@@ -84,11 +91,32 @@ def _of_router(plan: Answer | CatalogQuery) -> str:
     return f"the router answers, of its catalogs: {', '.join(plan.relations) or 'what it knows'}"
 
 
-def _home_of(plan: OneShard, catalog: Catalog) -> str:
+def _home_of(plan: OneShard, catalog: Catalog | None) -> str:
     if not plan.keys:
-        return f"{catalog.home} (the home shard)"
+        return "the home shard" if catalog is None else f"{catalog.home} (the home shard)"
     shown = f"{plan.key_type} {', '.join(map(operand_shown, plan.keys))}"
     return f"that of {shown}{_known(plan, catalog)}"
+
+
+def written(plan: RowsWrite, catalog: Catalog | None = None) -> list[str]:
+    """Of a write of rows: how they are read, what is made of them, and how they are written."""
+    read = plan.read
+    if isinstance(read, Scatter):
+        lines = described(read, catalog)
+    elif isinstance(read, OneShard):
+        lines = [f"read on one shard: {_home_of(read, catalog)}", f"  {read.sql}"]
+    else:
+        lines = ["read here: nothing in it depends on a table"]
+    where = {
+        "": "the shards of their keys" if plan.write.key >= 0 else "the home shard",
+        "alike": "every shard, alike",
+        "every": "every shard",
+    }[plan.write.spread]
+    lines += [f"rows of them here: {plan.shaped.sql}", f"write on {where}"]
+    lines.append(f"  {plan.write.head}...{plan.write.tail}")
+    for moved in plan.moves:
+        lines += ["write where the key changes", f"  {moved.head}...{moved.tail}"]
+    return lines
 
 
 def _known(plan: OneShard | Fragment, catalog: Catalog | None) -> str:

@@ -48,9 +48,10 @@ from shardrouter.sqlite_text import renumbered
 from shardrouter.tables import Column
 from shardrouter.translate import Scope
 from shardrouter.typed import Parameters, Typed, collated
+from shardrouter.types import Type
 from shardrouter.windows import direction
 
-__all__ = ["result_columns", "select"]
+__all__ = ["result_columns", "select", "select_for"]
 
 BROADCASTS_MAX: Final = 2
 """Of those that are kept in a plan: each costs a look at the table when it is carried out."""
@@ -76,6 +77,7 @@ class _Query:
     keys: list[SortedBy]
     limit: Operand | None = None
     offset: Operand | None = None
+    wanted: tuple[Type | None, ...] = ()
 
     @property
     def text(self) -> str:
@@ -86,7 +88,26 @@ class _Query:
 def select(
     node: syntax.Query, catalog: Catalog, parameters: Parameters
 ) -> OneShard | Scatter | Answer | CatalogQuery:
-    query = _understood(node, Statement(parameters, catalog, analysed))
+    return _planned(node, _understood(node, Statement(parameters, catalog, analysed)), catalog)
+
+
+def select_for(
+    node: syntax.Query,
+    catalog: Catalog,
+    parameters: Parameters,
+    wanted: tuple[Type | None, ...],
+) -> tuple[OneShard | Scatter | Answer | CatalogQuery, tuple[Type, ...]]:
+    """The same for who makes something else of the rows, and the types of its columns. `wanted` are
+    those of columns that have none of their own ('x', NULL, $1)."""
+    query = _understood(node, Statement(parameters, catalog, analysed), wanted)
+    kinds = tuple(typed.type for typed in query.outputs.columns())
+    return _planned(node, query, catalog), kinds
+
+
+def _planned(
+    node: syntax.Query, query: _Query, catalog: Catalog
+) -> OneShard | Scatter | Answer | CatalogQuery:
+    parameters = query.statement.parameters
     if isinstance(node, syntax.Select) and not node.sources and not node.tail.tables:
         answer = _answer(node, query, parameters)
         if answer is not None:
@@ -120,7 +141,9 @@ def select(
     )
 
 
-def _understood(node: syntax.Query, statement: Statement) -> _Query:
+def _understood(
+    node: syntax.Query, statement: Statement, wanted: tuple[Type | None, ...] = ()
+) -> _Query:
     scope = Scope(statement)
     tables = with_clause(node.tail.tables, recursive=node.tail.recursive, scope=scope)
     if not isinstance(node, syntax.Select):
@@ -133,6 +156,9 @@ def _understood(node: syntax.Query, statement: Statement) -> _Query:
     node = one_of_sets(node)
     selected, keys = unlimited(node, scope)
     selected.tables = tables
+    for item, kind in zip(selected.items, wanted, strict=False):
+        if item.typed is None and kind is not None:
+            item.taken(kind)
     _check_locking(node, scope)
     columns = result_columns(selected)
     if not columns:
@@ -147,7 +173,7 @@ def _understood(node: syntax.Query, statement: Statement) -> _Query:
     selected.limit = limit_clause(limit, offset)
     rank(node, selected, keys, scope, (limit, offset))
     scope.end = len(statement.scopes)
-    return _Query(statement, selected, columns, scope, keys, limit, offset)
+    return _Query(statement, selected, columns, scope, keys, limit, offset, wanted)
 
 
 def _check_locking(node: syntax.Select, scope: Scope) -> None:
@@ -290,7 +316,8 @@ def _broadcasts(
 def _cut(node: syntax.Query, query: _Query, catalog: Catalog, cut: Cut) -> tuple[Cut, _Query]:
     """The query as it is finished, and what the shards give for it."""
     parameters = query.statement.parameters.again()
-    return cut, _understood(node, Statement(parameters, catalog, analysed, cut=cut))
+    statement = Statement(parameters, catalog, analysed, cut=cut)
+    return cut, _understood(node, statement, query.wanted)
 
 
 def _items(query: _Query) -> list[str]:

@@ -34,9 +34,12 @@ from shardrouter.placement import assign_slots
 from shardrouter.plan import bind, make_plan
 from shardrouter.planned import (
     Answer,
+    Finish,
+    Fragment,
     Merge,
     OneShard,
     ResultColumn,
+    RowsWrite,
     Scatter,
     SchemaChange,
     SequenceCall,
@@ -44,6 +47,8 @@ from shardrouter.planned import (
     ShowSetting,
 )
 from shardrouter.role_statements import RoleStatement
+from shardrouter.row_batches import batches, once_each, parts_of
+from shardrouter.rows_writing import held_rows
 from shardrouter.schema_change import (
     mark,
     publish,
@@ -111,6 +116,8 @@ class Group:
         with self._told():
             cursor = self.connection.execute(sql, parameters)
             rows = cursor.fetchall()
+            if cursor.rowcount < 0 and not rows:  # of WITH before INSERT Python counts nothing
+                return int(self.connection.execute("SELECT changes()").fetchone()[0]), rows
             return cursor.rowcount, rows  # which is known when the last row is
 
     @contextmanager
@@ -189,21 +196,53 @@ class PlannedCluster:
                 return plan.columns, list(plan.rows), len(plan.rows)
             case OneShard():
                 drawn = tuple(map(self._next, plan.draws))
-                prepared = Prepared(sql, plan, tuple(oids), plan.columns)
-                asks = Execution(prepared, arguments, drawn=drawn, stored=True)
-                results = []
-                for command in commands_of(plan, asks, catalog):
-                    sent = command.statement
-                    count, rows = self.shards[command.shard].run(sent.sql, sent.parameters)
-                    results.append(StatementResult(count, values=tuple(rows)))
-                outcome = merged_outcome(plan, asks, results, catalog)
-                return plan.columns, _booleans(outcome.values, plan.columns), outcome.row_count
+                rows, count = self._one(plan, arguments, drawn)
+                return plan.columns, _booleans(rows, plan.columns), count
+            case RowsWrite():
+                rows, count = self._rows_written(plan, arguments)
+                return plan.columns, _booleans(rows, plan.columns), count
             case Scatter():
                 prepared = Prepared(sql, plan, plan.parameter_oids, plan.columns)
                 rows = self._scattered(plan, Execution(prepared, arguments))
                 return plan.columns, _booleans(rows, plan.columns), len(rows)
             case _:
                 raise AssertionError(f"{plan!r} asks no shard")
+
+    def _one(
+        self, plan: OneShard, arguments: tuple[Value, ...], drawn: tuple[Value, ...]
+    ) -> tuple[list[tuple[Value, ...]], int]:
+        catalog = self.catalog
+        prepared = Prepared("", plan, plan.parameter_oids, plan.columns)
+        asks = Execution(prepared, arguments, drawn=drawn, stored=True)
+        results = []
+        for command in commands_of(plan, asks, catalog):
+            sent = command.statement
+            count, rows = self.shards[command.shard].run(sent.sql, sent.parameters)
+            results.append(StatementResult(count, values=tuple(rows)))
+        outcome = merged_outcome(plan, asks, results, catalog)
+        return list(outcome.values), outcome.row_count
+
+    def _rows_written(
+        self, plan: RowsWrite, arguments: tuple[Value, ...]
+    ) -> tuple[list[tuple[Value, ...]], int]:
+        read, prepared = plan.read, Prepared("", plan, plan.parameter_oids, plan.columns)
+        if isinstance(read, Scatter):
+            rows = self._scattered(read, Execution(prepared, arguments))
+        elif isinstance(read, OneShard):
+            rows, _ = self._one(read, arguments, ())
+        else:
+            rows = list(read.rows)
+        rows = self._finished(plan.shaped, [(held_rows(plan), rows)], ())
+        rows = [(*row, *map(self._next, plan.draws)) for row in once_each(plan, rows)]
+        told: list[tuple[Value, ...]] = []
+        count = 0
+        for write, some in parts_of(plan, rows):
+            for made, values in batches(plan, write, some, len(arguments)):
+                answered, changed = self._one(made, arguments, values)
+                if write.is_told:
+                    told += answered
+                    count += changed
+        return told, count
 
     def _scattered(self, plan: Scatter, execution: Execution) -> list[tuple[Value, ...]]:
         self.broadcasts = len(plan.broadcasts)
@@ -222,10 +261,18 @@ class PlannedCluster:
             for fragment, parts in zip(plan.fragments, answers, strict=True)
         ]
         given = tuple(bound[number - 1] for number in plan.finish.parameters)
+        return self._finished(plan.finish, fragments, given)
+
+    def _finished(
+        self,
+        finish: Finish,
+        fragments: Sequence[tuple[Fragment, Sequence[tuple[Value, ...]]]],
+        given: tuple[Value, ...],
+    ) -> list[tuple[Value, ...]]:
         if self._finishing is None:
             self._finishing = new_database()
         return finished(
-            self._finishing, plan.finish, fragments, given, lambda _rows: None, lambda: False
+            self._finishing, finish, fragments, given, lambda _rows: None, lambda: False
         )
 
     def _answers(
