@@ -336,9 +336,12 @@ class NodeClient:
         try:
             waiting.done(outcome)
         except Exception as exc:
-            self._loop.call_exception_handler(
-                {"message": "the callback of a request failed", "exception": exc}
-            )
+            self._failed(exc)
+
+    def _failed(self, exc: Exception) -> None:
+        self._loop.call_exception_handler(
+            {"message": "the callback of a request failed", "exception": exc}
+        )
 
     def _lost(self, reason: str) -> None:
         """The connection, or the attempt to make one, has ended: so have all requests."""
@@ -389,8 +392,12 @@ class NodeClient:
         waiting = self._waiting
         for response in responses:
             asked = waiting.pop(response.id, None)
-            if asked is not None:  # else the answer to a probe, or one behind its deadline
-                self._tell(asked, response.body)
+            if asked is None:  # the answer to a probe, or one behind its deadline
+                continue
+            try:  # `_tell`, without the call
+                asked.done(response.body)
+            except Exception as exc:
+                self._failed(exc)
 
     def on_writable(self) -> None:
         self._flush()

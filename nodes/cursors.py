@@ -6,6 +6,9 @@ else the statement stays where it is, as a *cursor*, until the next piece is ask
 (docs/bulk.md). An open read transaction keeps the -wal from starting over, so a cursor ends when
 nobody asks for it for a while, and in any case when it is too old.
 
+A state may be pinned before it is known what is read of it (`nodes.instants`): that is a cursor
+too, without a statement, and may be given several, one after the other.
+
 What a transaction reads that is larger has been read to its end by then (`nodes.spool`): of it a
 cursor has the pieces that are left.
 
@@ -19,6 +22,7 @@ import asyncio
 import sqlite3
 import time
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -31,6 +35,7 @@ from nodes.data_file import BEGIN_READ, READ_POSITION, READ_VERSION, ROLLBACK
 from nodes.protocol import (
     Busy,
     Done,
+    Guard,
     OutputColumn,
     Piece,
     Ran,
@@ -66,6 +71,10 @@ AGE_S_MAX: Final = 300.0
 IDLE_S_MAX: Final = 30.0
 """Without a word from its router, which is gone then."""
 
+PIN_PLACE_S_MAX: Final = 0.05
+"""For the place of a pin: who asks for several, each elsewhere, must not hold some and wait for
+long."""
+
 LOOK_S: Final = 5.0
 """How often is looked for cursors that are to end."""
 
@@ -76,7 +85,7 @@ FIRST_ROWS: Final = 16
 """Fetched before it is known how large they are."""
 
 THREADS: Final = 2
-KEPT_MAX: Final = 2
+KEPT_MAX: Final = 4
 """Connections that are kept for the next read."""
 
 STEPS_PER_LOOK: Final = 5000
@@ -123,9 +132,40 @@ class Cursors:
         if (refusal := await self._place(ends)) is not None:
             return refusal
         self._last += 1
-        cursor = _Cursor(self._last, read, now_us, seed)
-        self._open[cursor.number] = cursor
+        cursor = self._open[self._last] = _Cursor(self._last)
+        cursor.give(read, now_us, seed)
         return await self._work(cursor, ends)
+
+    async def reserve_pin(self, timeout_s: float) -> int | Busy | SqlFailure:
+        """The number of the read transaction that `pin` will open; or why there is no place."""
+        ends = time.monotonic() + min(timeout_s, PIN_PLACE_S_MAX)
+        if (refusal := await self._place(ends)) is not None:
+            return refusal
+        self._last += 1
+        cursor = self._open[self._last] = _Cursor(self._last)
+        if self._kept:
+            cursor.connection = self._kept.pop()
+            self._watch()
+        else:
+            await self._work(cursor, ends)
+        return cursor.number
+
+    def pin(self, number: int) -> None:
+        """The state as it is now is what will be read there."""
+        cursor = self._open.get(number)
+        if isinstance(cursor, _Cursor):
+            cursor.pin()
+
+    async def read_pinned(
+        self, read: Read, timeout_s: float, now_us: int, seed: int
+    ) -> ResponseBody:
+        """The same as `read`, in the state of a pin."""
+        cursor = self._open.get(read.pin)
+        if cursor is None:
+            return self._ended.get(read.pin, _GONE)
+        if not isinstance(cursor, _Cursor) or not cursor.give(read, now_us, seed):
+            return SqlFailure("XX000", f"{read.pin} is no pin that may be read")
+        return await self._work(cursor, time.monotonic() + timeout_s)
 
     async def read_beside(self, asked: Speculate, timeout_s: float) -> ResponseBody:
         """Run a streamed step of a transaction that has written nothing, after all others, in a
@@ -283,7 +323,7 @@ class Cursors:
 class _Cursor:
     """One streamed read. `work` on a thread, one call at a time; the rest on the loop."""
 
-    def __init__(self, number: int, read: Read, now_us: int, seed: int) -> None:
+    def __init__(self, number: int) -> None:
         self.number = number
         self.index = self.incarnation = 0  # of the state that it reads
         self.opened = self.last_used = time.monotonic()
@@ -292,13 +332,24 @@ class _Cursor:
         self.is_over = False  # there are no more rows, or it has failed
         self.stopped: SqlFailure | None = None
         self.connection: SqlConnection | None = None
-        self._read = read
-        self._now_us = now_us
-        self._seed = seed
+        self._read: Read | None = None  # of a pin: none yet, or none any more
+        self._now_us = self._seed = 0
         self._rows: sqlite3.Cursor | None = None
         self._row_bytes = PIECE_BYTES // FIRST_ROWS  # of a row, as far as is known
         self._ahead: list[tuple[Value, ...]] = []  # rows that were too large for the piece
         self._is_read = False  # there are no more rows but those
+
+    def pin(self) -> None:
+        """What will be read here is the state as it is now."""
+        assert self.connection is not None, "there is one since its place was reserved"
+        self._begin_state(self.connection.raw)
+
+    def give(self, read: Read, now_us: int, seed: int) -> bool:
+        """What is to be read here; False if something is."""
+        if self._read is not None or self.is_working:
+            return False
+        self._read, self._now_us, self._seed = read, now_us, seed
+        return True
 
     @property
     def wants_connection(self) -> bool:
@@ -309,16 +360,21 @@ class _Cursor:
         """The next piece. Raises a fault."""
         if self.connection is None:
             self.connection = kept or SqlConnection(path, is_writer=False)
-        connection = self.connection
-        [statement] = self._read.statements
+        connection, read = self.connection, self._read
+        if read is None:
+            return Done((), 0)
+        [statement] = read.statements
         connection.raw.set_progress_handler(self._is_late, STEPS_PER_LOOK)
         try:
             if self._rows is None:
-                refusal = self._begin(connection, statement)
+                refusal = self._begin(connection, read.guards, statement)
                 if refusal is not None:
                     self.is_over = True
                     return refusal
-            return self._piece(connection, statement)
+            answer = self._piece(connection, statement)
+            if self.is_over and read.keeps_pin:
+                self._clear()
+            return answer
         except Refused as exc:
             self.is_over = True
             return exc.failure
@@ -332,15 +388,29 @@ class _Cursor:
     def _is_late(self) -> bool:
         return self.stopped is not None or time.monotonic() > self.ends
 
-    def _begin(self, connection: SqlConnection, statement: Statement) -> ResponseBody | None:
-        raw = connection.raw
+    def _clear(self) -> None:
+        """The same state is there for another statement."""
+        assert self._rows is not None
+        self._rows.close()
+        self._read = self._rows = None
+        self._row_bytes = PIECE_BYTES // FIRST_ROWS
+        self.is_over = self._is_read = False
+
+    def _begin_state(self, raw: sqlite3.Connection) -> None:
         raw.execute(BEGIN_READ)
-        for guard in self._read.guards:
+        self.index, self.incarnation = raw.execute(READ_POSITION).fetchone()
+
+    def _begin(
+        self, connection: SqlConnection, guards: Sequence[Guard], statement: Statement
+    ) -> ResponseBody | None:
+        raw = connection.raw
+        if not raw.in_transaction:
+            self._begin_state(raw)
+        for guard in guards:
             row = raw.execute(READ_VERSION, (guard.object,)).fetchone()
             have = 0 if row is None else row[0]
             if have != guard.version:
                 return Stale(guard.object, have, guard.version)
-        self.index, self.incarnation = raw.execute(READ_POSITION).fetchone()
         sql = connection.begin(statement, 0, self._now_us, self._seed, Mode.READ)
         try:
             # A cursor of its own: a cached one may be in use by another read of the same text.

@@ -26,6 +26,7 @@ from nodes.protocol import (
     TransactionOutcome,
     Write,
 )
+from nodes.two_phase import Touched
 
 __all__ = [
     "HALTED_HINT",
@@ -83,6 +84,23 @@ class Engine(Protocol):
         lease: the same, without asking while the leader's lease holds.
         Bounded, AtLeast: as they say, whoever leads.
         any: at once, whoever leads."""
+
+    def close_gate(
+        self, id: bytes, touched: Touched, pin: Callable[[], None], done: Barrier
+    ) -> None:
+        """For a snapshot over several groups (`nodes.gates`): call `pin` behind a closed gate, when
+        the state is the one to read, and then `done(None)`; else with why it did not come to
+        that: NotLeader, Busy, NotPinned."""
+
+    def confirm_gate(self, id: bytes, done: Barrier) -> None:
+        """`done(None)` if the gate was never open before this call, and a quorum confirmed after
+        it that this replica leads; it is open from now on."""
+
+    def open_gate(self, id: bytes) -> None:
+        """The snapshot is given up."""
+
+    def look_at_gates(self) -> float | None:
+        """Open what is over its time; in how many seconds to ask again, if a gate is closed."""
 
     def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
         """Change the group's members or its leader; `done` gets what `nodes.protocol` says."""

@@ -109,6 +109,10 @@ class EntryChecks:
         return None
 
 
+def _is_definition(sql: str) -> bool:
+    return mode_of_write(sql, sets_versions=True) in (Mode.DDL, Mode.RENAME)
+
+
 def _malformed(what: str) -> SqlFailure:
     return SqlFailure("08P01", f"the transaction over several groups is malformed: {what}")
 
@@ -116,7 +120,7 @@ def _malformed(what: str) -> SqlFailure:
 def _refusal_of_change(write: Write) -> SqlFailure | None:
     """A change of the schema is a step of what is prepared: one that has to switch foreign keys off
     cannot be tried beside others."""
-    if write.sets and write.statements:
+    if write.sets and any(_is_definition(statement.sql) for statement in write.statements):
         return SqlFailure("0A000", "a statement that changes the schema cannot be prepared")
     return None
 

@@ -609,6 +609,33 @@ class Machine:
         except Exception as exc:
             raise ReplicaFault(self._failed(exc)) from exc
 
+    async def reserve_pin(self, timeout_s: float) -> int | Busy | SqlFailure:
+        """A place for a read transaction that `pin` opens: see `nodes.cursors`."""
+        if self._is_switching:
+            return _SWITCHING
+        if self._fault is not None:
+            raise ReplicaFault(self._fault)
+        try:
+            return await self._cursors.reserve_pin(timeout_s)
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+
+    def pin(self, number: int) -> None:
+        """Open it. Raises ReplicaFault if this replica has to stop."""
+        try:
+            self._cursors.pin(number)
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+
+    async def read_pinned(self, read: Read, timeout_s: float) -> ResponseBody:
+        """A read in the state of such a pin, in pieces if there is much."""
+        try:
+            return await self._cursors.read_pinned(
+                read, timeout_s, self._clock_us(), self._rng.getrandbits(63)
+            )
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+
     async def fetch(self, asked: Fetch, timeout_s: float) -> ResponseBody:
         """The next piece of such a read."""
         try:

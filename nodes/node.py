@@ -56,6 +56,8 @@ from nodes.protocol import (
     Changed,
     ChangeReplicas,
     CloseCursor,
+    CloseGate,
+    ConfirmGate,
     Denied,
     Envelope,
     Fetch,
@@ -66,8 +68,10 @@ from nodes.protocol import (
     MoveLeadership,
     NoSuchGroup,
     NotLeader,
+    OpenGate,
     PeerBatch,
     Piece,
+    Pinned,
     Read,
     RecoverGroup,
     Refusal,
@@ -500,6 +504,15 @@ class Node:
             return hosted.service.on_fetch(request, body, partial(self._name_piece, answer))
         elif isinstance(body, CloseCursor):
             hosted.service.on_close_cursor(body, answer)
+        elif isinstance(body, CloseGate):
+            if self._is_draining:
+                answer(Busy(f"node {self.name} is stopping"))
+                return None
+            return hosted.service.on_close_gate(request, body, partial(self._name_pin, answer))
+        elif isinstance(body, ConfirmGate):
+            hosted.service.instants.on_confirm(body, answer)
+        elif isinstance(body, OpenGate):
+            hosted.service.instants.on_open(body, answer)
         elif isinstance(body, Speculate):
             return hosted.service.on_speculate(request, body, partial(self._name_rest, answer))
         elif isinstance(body, Forget):
@@ -519,6 +532,10 @@ class Node:
     def _name_piece(self, answer: Callable[[ResponseBody], None], body: ResponseBody) -> None:
         """The rest of the rows is to be asked for here."""
         answer(replace(body, node=self.name) if isinstance(body, Piece) else body)
+
+    def _name_pin(self, answer: Callable[[ResponseBody], None], body: ResponseBody) -> None:
+        """It is to be read here."""
+        answer(replace(body, node=self.name) if isinstance(body, Pinned) else body)
 
     def _name_rest(self, answer: Callable[[ResponseBody], None], body: ResponseBody) -> None:
         """The same, of a step."""

@@ -14,6 +14,8 @@ Who waits for what:
 - A new leader proposes nothing for clients before its own no-op is applied (DESIGN section 8:
   until then it may not know what is committed). Proposals that come in between are held, a
   round trip usually, and answered NotLeader, definitely, if the office is lost before.
+- What begins something waits while a gate is closed (`nodes.gatekeeping`), as if the office were
+  not open yet.
 - A read barrier waits for its ReadIndex to be confirmed and then to be applied here. Once it
   is confirmed the loss of office does no harm. At a follower the leader confirms it, and the
   wait for its being applied here is what keeps the answer from being stale.
@@ -29,6 +31,7 @@ from typing import Final, Protocol, cast
 
 import msgspec
 
+from nodes import gates
 from nodes.applier import Applier
 from nodes.consensus import Consensus
 from nodes.engine import (
@@ -40,6 +43,7 @@ from nodes.engine import (
     Refuse,
     StateMachine,
 )
+from nodes.gatekeeping import Gatekeeper
 from nodes.leader_balance import Led
 from nodes.log_store import GroupWrite
 from nodes.member_changes import MemberChanges
@@ -74,6 +78,7 @@ from nodes.raft.messages import (
 from nodes.raft.ready import Ready
 from nodes.read_barriers import ReadBarriers
 from nodes.snapshot_transfer import SnapshotMachine, SnapshotTransfer
+from nodes.two_phase import Touched, TwoPhaseView
 
 __all__ = ["Clock", "RaftEngine", "ReplicatedMachine"]
 
@@ -118,6 +123,10 @@ class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
     @property
     def incarnation(self) -> int:
         """Of the group, in its state."""
+
+    @property
+    def prepared(self) -> TwoPhaseView:
+        """What of transactions over several groups is in the committed state."""
 
     def opening(self) -> EntryBody | None:
         """What a new leader proposes before any client's command, once its state is up to its
@@ -205,6 +214,13 @@ class RaftEngine:
             wake=lambda: wake(self),
             not_leader=self._not_leader,
         )
+        self._keeper = Gatekeeper(
+            machine,
+            now=clock.monotonic,
+            enter=self._enter,
+            let_in=self._propose_held,
+            lasts_s=gates.GATE_S_MAX,
+        )
         self._last_now_us = 0
         self._positions: deque[tuple[float, int]] = deque()  # (monotonic, applied then)
         self._encoder = msgspec.msgpack.Encoder()
@@ -244,7 +260,9 @@ class RaftEngine:
             done(Busy(f"group {self.group} has {office.proposals} proposals under way"))
             return
         proposal = Proposal(body, size, done, command)
-        if not office.is_open or self._is_holding:
+        gate = self._keeper.gates
+        is_kept_out = gate.is_closed and gate.keeps_out(command)
+        if is_kept_out or not office.is_open or self._is_holding:
             office.hold(proposal, refuse)
         elif refuse is None or (refusal := refuse()) is None:
             if office.queue(proposal):
@@ -264,8 +282,11 @@ class RaftEngine:
         office = self._office
         if not office.is_open or self._is_holding:
             return
+        gate = self._keeper.gates
         for proposal, refuse in office.take_held():
-            if refuse is not None and (refusal := refuse()) is not None:
+            if gate.keeps_out(proposal.command):
+                office.hold(proposal, refuse)
+            elif refuse is not None and (refusal := refuse()) is not None:
                 self._refused(proposal.done, refusal)
             else:
                 self._queue(proposal)
@@ -324,6 +345,38 @@ class RaftEngine:
             done(Busy(self._machine.halted, HALTED_HINT))
         else:
             self._reads.ask(consistency, done, at_follower=at_follower)
+
+    def _enter(self) -> int:
+        """Put into the log what was let in; its last index."""
+        self._propose_queued()
+        return self._log.last
+
+    def close_gate(
+        self, id: bytes, touched: Touched, pin: Callable[[], None], done: Barrier
+    ) -> None:
+        self._notice_office()
+        if self._stopped or not self._office.term:
+            self._look_for_leader()
+            done(self._not_leader())
+        elif self._applier.is_halted:
+            done(Busy(self._machine.halted, HALTED_HINT))
+        elif not self._office.is_open:
+            done(Busy(f"the leader of group {self.group} has just been elected"))
+        else:
+            self._keeper.close(id, touched, pin, done)
+
+    def confirm_gate(self, id: bytes, done: Barrier) -> None:
+        self._notice_office()
+        if (refusal := self._keeper.confirm(id)) is not None:
+            done(refusal)
+        else:
+            self.read_barrier("linearizable", done)
+
+    def open_gate(self, id: bytes) -> None:
+        self._keeper.open(id)
+
+    def look_at_gates(self) -> float | None:
+        return self._keeper.look()
 
     def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
         if self._stopped or self._core.role is not _LEADER:
@@ -479,6 +532,8 @@ class RaftEngine:
             self._core.tick(self._clock.lease_now())
             self._changes.tick()
             self._reads.tick()
+            if self._keeper.gates.is_closed:
+                self._keeper.look()
             self._expire_sessions()
             self._snapshots.tick()
             self._yield_office()
@@ -578,6 +633,7 @@ class RaftEngine:
 
     def _refuse_all(self, reason: str) -> None:
         self._office.lose(self._not_leader(), reason)
+        self._keeper.drop(self._not_leader())
         self._changes.end(reason)
         self._reads.refuse_all()
 
@@ -591,6 +647,7 @@ class RaftEngine:
             return
         if office.term:
             office.lose(self._not_leader(), "the leader lost its office")
+            self._keeper.drop(self._not_leader())
         if core.role is _LEADER:
             _log.info(
                 "leads group %s in term %d",
@@ -618,6 +675,8 @@ class RaftEngine:
             self._propose_held()
         self._part_from_removed()
         self._reads.answer()
+        if self._keeper.gates.is_closed:
+            self._keeper.look()
 
     def _part_from_removed(self) -> None:
         """Tell who was removed. A hint for speed, except to one whose group is quiet: it misses

@@ -20,11 +20,13 @@ from nodes.config import WriteLimits
 from nodes.dry_runs import DryRunMachine, DryRuns
 from nodes.engine import Engine, Refuse
 from nodes.file_turn import FileTurn
+from nodes.instants import Instants, PinningMachine
 from nodes.lock_waits import LockWaits, held_too_long
 from nodes.protocol import (
     Busy,
     ChangeReplicas,
     CloseCursor,
+    CloseGate,
     Done,
     EntryBody,
     Fetch,
@@ -59,7 +61,7 @@ Answer = Callable[[ResponseBody], None]
 _TOO_LATE: Final = Busy("its time was over before it could be read")
 
 
-class ServedMachine(DryRunMachine, SpeculatingMachine, Protocol):
+class ServedMachine(DryRunMachine, SpeculatingMachine, PinningMachine, Protocol):
     """What requests need of the state machine."""
 
     def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | Locked | None:
@@ -85,11 +87,11 @@ class ServedMachine(DryRunMachine, SpeculatingMachine, Protocol):
     async def read_stream(self, read: Read, timeout_s: float) -> ResponseBody:
         """The same, in pieces if there is much."""
 
+    async def read_pinned(self, read: Read, timeout_s: float) -> ResponseBody:
+        """The same, in a state that is pinned."""
+
     async def fetch(self, asked: Fetch, timeout_s: float) -> ResponseBody:
         """The next piece."""
-
-    def close_cursor(self, asked: CloseCursor) -> ResponseBody:
-        """No more of them."""
 
 
 class GroupService:
@@ -113,12 +115,18 @@ class GroupService:
         self._waits = LockWaits(lambda: machine.prepared)
         engine.turned = self._waits.look
         self._speculations = Speculations(engine, machine, limits, turn, failed, self._waits)
+        self.instants = Instants(engine, machine, failed)
         self._now = asyncio.get_running_loop().time
         self._tries: set[asyncio.Task[None]] = set()
         self._long_reads: set[asyncio.Task[None]] = set()
 
     def on_read(self, request: Request, read: Read, answer: Answer) -> Work | None:
-        deadline = self._now() + request.timeout_ms / 1000
+        timeout_s = request.timeout_ms / 1000
+        if read.pin:
+            reading = Work(answer)
+            self._read_long(self._machine.read_pinned(read, timeout_s), reading)
+            return reading
+        deadline = self._now() + timeout_s
         work = None if read.quick else Work(answer)
         passed = (
             partial(self._read_quick, read, deadline, answer)
@@ -181,6 +189,11 @@ class GroupService:
             work.ends_by(_nothing)
             self._engine.propose(body, answer, command=command, refuse=refuse)
 
+    def on_close_gate(self, request: Request, asked: CloseGate, answer: Answer) -> Work:
+        work = Work(answer)
+        self.instants.on_close(asked, request.timeout_ms / 1000, work)
+        return work
+
     def on_speculate(self, request: Request, asked: Speculate, answer: Answer) -> Work:
         work = Work(answer)
         self._speculations.ask(asked, self._now() + request.timeout_ms / 1000, work)
@@ -220,7 +233,7 @@ class GroupService:
             else:
                 answer(held_too_long(locked))
 
-        self._waits.until_released(deadline, resume)
+        self._waits.until_released(self._waits.until(deadline, read.lock_ms), resume)
 
     def _read(self, read: Read, deadline: float, work: Work, refusal: ResponseBody | None) -> None:
         time_left_s = deadline - self._now()
@@ -240,7 +253,7 @@ class GroupService:
             result = await begin(read, deadline - self._now())
             if not isinstance(result, Locked):
                 return result
-            if not await self._waits.released(deadline):
+            if not await self._waits.released(self._waits.until(deadline, read.lock_ms)):
                 return held_too_long(result)
 
     def on_fetch(self, request: Request, asked: Fetch, answer: Answer) -> Work:
@@ -289,6 +302,7 @@ class GroupService:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self.instants.close()
         await self._speculations.close()
 
 

@@ -16,8 +16,9 @@ The rules, each of which a counterexample asks for:
 - A PREPARE whose outcome is known is answered with it.
 - What keeps a command out is not its answer: `Locked` is not remembered.
 
-What is not named is not known to be apart: a command that names no table touches all, and so does
-one that sets versions, for it may change what tables have to do with each other.
+What is not named is not known to be apart: a command that names no table touches all. One that
+changes the schema touches every slot of the tables whose versions it sets: those that it changes,
+and those that have to do with each other by it. Who sets versions of anything else touches all.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ SHOWN_MAX: Final = 8
 
 _SLOT: Final = "slot:"
 _HOME: Final = "home"
+_OF_SCHEMA: Final = ("table:", "undone")
 
 _TOO_MANY: Final = Busy("the group has too many transactions over several groups under way")
 
@@ -100,13 +102,14 @@ def touched_by(
     guards: Sequence[Guard], sets: Sequence[SetVersion] = (), tied: Iterable[str] = ()
 ) -> Touched:
     """What a command with these guards touches: of its tables the rows of the slots that it names,
-    or all; everything, if it sets versions or names no table."""
+    or all, if it sets versions; everything, if it names no table, or sets others than tables'."""
     names = [guard.object for guard in guards]
     objects = {name for name in names if name != _HOME and not name.startswith(_SLOT)}
-    if sets or not objects:
+    objects.update(change.object for change in sets)
+    if not objects or not all(change.object.startswith(_OF_SCHEMA) for change in sets):
         return Touched(frozenset(), frozenset())
     slots = frozenset(name for name in names if name.startswith(_SLOT))
-    is_whole = EVERY_SLOT.object in slots
+    is_whole = bool(sets) or EVERY_SLOT.object in slots
     return Touched(frozenset(objects.union(tied)), frozenset() if is_whole else slots)
 
 

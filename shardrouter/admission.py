@@ -145,7 +145,10 @@ class Places:
         if not self.waiting and self._has_place():
             waiter.begin()
             return
-        self._refuse(self._queue.add(waiter.client, waiter, cost, now, self._kept()))
+        refused = self._queue.add(waiter.client, waiter, cost, now)
+        self.waiting = len(self._queue)
+        if refused:
+            self._refuse(refused)
 
     def withdraw(self, waiter: Waiter) -> bool:
         """Whoever waited does not want to any more. Whether it did wait."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from shardrouter.admission import COHORT_S, Places, Waiter
@@ -20,7 +22,7 @@ from shardrouter.planned import (
     ShowSetting,
 )
 
-__all__ = ["Gate", "TooMuch", "takes_place"]
+__all__ = ["REFUSAL_S", "Gate", "TooMuch", "takes_place"]
 
 _LIGHT: Final = (
     *(EndBlock, SavepointStep, SetModes, SetSetting, ShowSetting),
@@ -30,6 +32,9 @@ _LIGHT: Final = (
 REFUSAL_S: Final = 1.0
 """How long a refusal takes. It costs a router as much as its share of a statement, so connections
 that come again at once would have it do nothing else; so each of them is refused once a second."""
+
+TOGETHER_S: Final = 0.02
+"""Refusals that are due within this time are told together."""
 
 PATIENCE_S: Final = 0.005
 """How often is looked who has waited for too long, while anybody waits."""
@@ -51,20 +56,39 @@ class Gate:
         """Whoever begins while it is not calls `watch`."""
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
+        self._refused: deque[tuple[float, Callable[[], object]]] = deque()  # when each is told
+        self._telling: asyncio.TimerHandle | None = None
 
     def wait(
         self, client: str, cost: int, begin: Callable[[], object], refuse: Callable[[], object]
     ) -> Waiter:
         """`begin` is called when there is a place, perhaps at once, else `refuse`: from the loop,
         never from within this call."""
-        waiter = Waiter(client, begin, lambda: self.refuse(refuse))
+        waiter = Waiter(client, begin, partial(self.refuse, refuse))
         self.places.ask(waiter, cost, self._loop.time())
-        self.watch()
+        if self._timer is None:
+            self.watch()
         return waiter
 
     def refuse(self, told: Callable[[], object]) -> None:
         """`told` is called, later."""
-        self._loop.call_later(0.0 if self._is_closed else REFUSAL_S, told)
+        if self._is_closed:
+            self._loop.call_soon(told)
+            return
+        self._refused.append((self._loop.time() + REFUSAL_S, told))
+        if self._telling is None:
+            self._telling = self._loop.call_later(REFUSAL_S, self._tell)
+
+    def _tell(self) -> None:
+        """Those whose time has come: one timer for all of them."""
+        self._telling = None
+        due = self._loop.time()
+        while self._refused and self._refused[0][0] <= due:
+            _, told = self._refused.popleft()
+            told()
+        if self._refused and self._telling is None:
+            wait = max(TOGETHER_S, self._refused[0][0] - due)
+            self._telling = self._loop.call_later(wait, self._tell)
 
     def watch(self) -> None:
         """Look at the clock from time to time, as long as there is somebody to look for."""
@@ -87,6 +111,12 @@ class Gate:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        while self._refused:
+            _, told = self._refused.popleft()
+            self._loop.call_soon(told)
         self.places.close()
 
 

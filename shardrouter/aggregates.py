@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from shardrouter import operators, ordered_aggregates, syntax, windows
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.operators import no_operator
+from shardrouter.operators import require_operator
 from shardrouter.partials import Called
 from shardrouter.typed import Typed, collated, implicit
 from shardrouter.types import (
@@ -22,7 +22,6 @@ from shardrouter.types import (
     DOUBLE,
     INTEGER,
     INTERVAL,
-    JSON,
     NUMERIC,
     REAL,
     SMALLINT,
@@ -134,13 +133,16 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
     is_split = scope.split is not None and not is_window
     if cut is not None and is_split:
         cut.depth += 1  # its arguments are the shards'
+    if node.filter is not None and any(map(scope.is_open, node.arguments)):
+        scope.condition(node.filter, "FILTER")  # it is understood before they take a type
     if node.name in windows.FUNCTIONS:
         text, kind = windows.call(node, scope)
     else:
         text, kind = _text(node, scope)
     for key in node.order:
-        if not scope.is_open(key.expression) and scope.expression(key.expression).type is JSON:
-            raise no_operator("an ordering", JSON, syntax.position_of(key.expression))
+        if not scope.is_open(key.expression):
+            kind_of_key = scope.expression(key.expression).type
+            require_operator("an ordering", kind_of_key, syntax.position_of(key.expression))
     is_ours = text.startswith("pg_")
     condition = ""
     if node.filter is not None:
@@ -271,6 +273,7 @@ def _count(node: syntax.Call, scope: Scope) -> str:
     if not node.distinct:
         return f"count({scope.take_any(node.arguments[0]).sql})"
     typed = scope.take(node.arguments[0], TEXT)
+    require_operator("an equality", typed.type, syntax.position_of(node.arguments[0]))
     return f"count(DISTINCT {collated(typed)})"
 
 

@@ -92,7 +92,7 @@ def alter_table(builder: ChangeBuilder, node: AlterTable) -> None:
     altering = _Altering(builder, found[1])
     for action in sorted(node.actions, key=_pass):
         altering.act(action)
-    altering.check_ways_back()
+    altering.note_no_way_back()
 
 
 class _Altering:
@@ -109,15 +109,11 @@ class _Altering:
     def table(self) -> Table:
         return self._builder.table(self._name)
 
-    def check_ways_back(self) -> None:
-        """A change that one shard refuses is undone on the others."""
+    def note_no_way_back(self) -> None:
+        """A change that one shard refuses is undone on the others, if it can be."""
         shards = self._builder.catalog.shards_of(self._before)
         if self._may_fail and self._loses and len(shards) > 1:
-            raise NotSupported(
-                "dropping a column together with a change that rows can refuse is not supported "
-                f'for "{self._before.relname}", which is on several shards',
-                hint="Send each action as a statement of its own.",
-            )
+            self._builder.has_no_way_back = True
 
     def act(self, action: TableAction) -> None:
         match action:

@@ -31,7 +31,8 @@ def array(node: syntax.ArrayItems, scope: Scope) -> Typed:
         raise NotSupported(f"an array of {kind.name} is not supported", position=node.position)
     known = [item.constant.value for item in typed if item.constant is not None]
     if len(known) == len(typed) and kind.sqlite not in ("BLOB", "REAL"):
-        return constant(call("pg_array", *known), array)
+        is_late = any(item.is_late for item in typed)
+        return constant(call("pg_array", *known), array, is_late=is_late)
     return Typed(f"pg_array({', '.join(item.sql for item in typed)})", array)
 
 

@@ -19,7 +19,7 @@ from nodes.protocol import (
 )
 from shardrouter.branch import Branch
 from shardrouter.draft import Draft, is_drafted
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter.errors import StatementError
 from shardrouter.planned import Modes
 from shardrouter.settings import Settings
 
@@ -27,7 +27,6 @@ __all__ = [
     "Block",
     "lock_of",
     "serialization_failure",
-    "spans_shards",
     "transaction_too_large",
 ]
 
@@ -99,11 +98,7 @@ class Block:
     # ------------------------------------------------------------------ statements
 
     def branch(self, shard: str) -> Branch:
-        """That of `shard`, which is asked next. Raises NotSupported for another than the home
-        shard if the block changes the schema."""
-        draft = self.draft
-        if draft is not None and ({shard} | self.branches.keys()) != {draft.base.home}:
-            raise spans_shards(f"It changes the schema, and concerns more than {draft.base.home}.")
+        """That of `shard`, which is asked next."""
         found = self.branches.pop(shard, None)
         if found is None:
             # Else two shards would draw the same numbers.
@@ -218,15 +213,6 @@ def lock_of(statement: Statement, locking: str, timeout_s: float) -> Lock:
     asked = (statement.sql, statement.parameters)
     object = blake2b(_encode(asked), digest_size=LOCK_BYTES).digest()
     return Lock(object, locking in ("UPDATE", "NO KEY UPDATE"), round(timeout_s * 1000))
-
-
-def spans_shards(detail: str) -> NotSupported:
-    """A block that changes the schema and leaves the home shard."""
-    return NotSupported(
-        "a change of the schema in a transaction over several shards is not supported",
-        detail=detail,
-        hint="Commit what concerns other shards by a transaction of its own.",
-    )
 
 
 def serialization_failure(reason: str) -> StatementError:

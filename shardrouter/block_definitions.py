@@ -9,13 +9,7 @@ from typing import TypeAlias
 
 from msgspec import structs
 
-from nodes.protocol import (
-    Defined,
-    Guard,
-    SqlFailure,
-    Stale,
-    Statement,
-)
+from nodes.protocol import Defined, Guard, Stale, Statement
 from shardrouter import definition_changes
 from shardrouter.block import (
     Block,
@@ -33,7 +27,7 @@ from shardrouter.definitions import (
     makes_temporary,
 )
 from shardrouter.draft import Draft, begin_draft, drafted, is_drafted, on_other_catalog
-from shardrouter.errors import NotSupported
+from shardrouter.errors import NotSupported, StatementError
 from shardrouter.execution import (
     Execution,
     Notice,
@@ -44,12 +38,12 @@ from shardrouter.planned import (
     SchemaChange,
 )
 from shardrouter.role_statements import RoleStatement
+from shardrouter.schema_change import on_shard, previous_on, shards_of
 from shardrouter.sql_cursors import SqlCursors
 from shardrouter.tables import Change
 from shardrouter.transaction_answers import being_changed, not_in_a_block, read_only_error
 from shardrouter.transaction_host import Host
 from shardrouter.typed import quote
-from shardrouter.verdicts import sql_error
 
 __all__ = ["BlockDefinitions"]
 
@@ -134,27 +128,21 @@ class BlockDefinitions:
         )
         if begun.change is not None:
             _check_numbers(begun.change)
-            guards: list[Guard] = []
-            for moved in begun.change.tables:
-                for table in (moved.before, moved.after):
-                    if table is not None and len(before.base.shards_of(table)) > 1:
-                        raise _spans_shards(table.name)
-                if not is_drafted(moved.previous) and before.published_version(moved.name) is None:
-                    guards.append(Guard(f"table:{moved.name}", moved.previous))
-            branch = block.branch(before.base.home)
-            texts = tuple(sql for moved in begun.change.tables for sql in moved.sqlite)
-            step = Defined(tuple(map(Statement, texts)))
-            asked = (*guards, home_guard(before.base))
-            answer = await self._steps.speculate(
-                block, branch, step, asked, quick=False, deadline=deadline, is_write=True
-            )
+            change = begun.change
+            steps = [
+                (
+                    shard,
+                    _defined(before, change, shard),
+                    _relied_on(before, change, shard),
+                )
+                for shard in shards_of(before.base, change) or (before.base.home,)
+            ]
+            try:
+                answer = await self._steps.define(block, steps, deadline)
+            except StatementError as exc:
+                raise explain_change(exc, change) from exc
             if isinstance(answer, Stale):
-                if block.guards_on(answer.object):
-                    raise serialization_failure("a concurrent schema change")
                 return None
-            branch.took(step, asked, answer.outcome, quick=False, is_write=True)
-            if isinstance(answer.outcome, SqlFailure):
-                raise explain_change(sql_error(answer.outcome), begun.change)
         block.draft = draft
         return begun.notices
 
@@ -196,6 +184,24 @@ class BlockDefinitions:
         return Outcome(plan.tag, notices=begun.notices)
 
 
+def _defined(before: Draft, change: Change, shard: str) -> Defined:
+    """What a shard does for a change."""
+    here = on_shard(before.base, change, shard)
+    return Defined(tuple(Statement(sql) for moved in here for sql in moved.sqlite))
+
+
+def _relied_on(before: Draft, change: Change, shard: str) -> tuple[Guard, ...]:
+    """The versions that the shard has, before the block, of the tables that are changed there for
+    the first time."""
+    base = before.base
+    guards = [
+        Guard(f"table:{moved.name}", previous_on(base, moved, shard))
+        for moved in on_shard(base, change, shard)
+        if before.published_version(moved.name) is None and not is_drafted(moved.previous)
+    ]
+    return (*guards, home_guard(base)) if shard == base.home else tuple(guards)
+
+
 def _check_numbers(change: Change) -> None:
     """Numbers are given out beside transactions: which come next cannot be taken back."""
     if change.restarted or any(sequence.version == change.version for sequence in change.altered):
@@ -203,11 +209,3 @@ def _check_numbers(change: Change) -> None:
             "changing which numbers a sequence gives out inside a transaction is not supported",
             hint="Send ALTER SEQUENCE, SET GENERATED or RESTART outside of BEGIN and COMMIT.",
         )
-
-
-def _spans_shards(table: str) -> NotSupported:
-    return NotSupported(
-        f'a change of "{table}" inside a transaction is not supported, for it is on every shard',
-        hint="Send it alone, outside of BEGIN and COMMIT; or make it a home table: "
-        "WITH (home = true), or SET default_placement = home before it is created.",
-    )

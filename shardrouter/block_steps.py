@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
+
+from msgspec import structs
 
 from nodes.protocol import (
     Defined,
@@ -26,7 +29,7 @@ from shardrouter.block import (
     transaction_too_large,
 )
 from shardrouter.branch import ASKED_BYTES_MAX, HELD_BYTES_MAX, Branch
-from shardrouter.coordination import Part
+from shardrouter.coordination import LEADER_S, Part
 from shardrouter.errors import OutcomeUnknown
 from shardrouter.execution import (
     Command,
@@ -42,6 +45,8 @@ from shardrouter.verdicts import sql_error
 __all__ = ["BLOCK_REPLANS_MAX", "BlockSteps", "all_of", "results_of"]
 
 T = TypeVar("T")
+
+_Asked: TypeAlias = tuple[Branch, Ran | Defined, tuple[Guard, ...]]
 
 STEP_BYTES_MAX: Final = 1024 * 1024
 """Of a statement that is sent with its parameters."""
@@ -68,17 +73,50 @@ class BlockSteps:
         deadline: float,
         lock: Lock | None = None,
         stream: bool = False,
+        alike: bool = False,
     ) -> list[Stepped] | Stale:
         """A statement of the block: what each of its shards answers, which from now on the block
-        stands and falls with. Stale: nothing of it has run, for the catalog has to be read again.
+        stands and falls with. `alike`: it is on every shard, and does not wait for one without a
+        leader. Stale: nothing of it has run, for the catalog has to be read again.
         Raises RouterError; then the block has failed."""
-        asked = []
+        asked: list[_Asked] = []
         for command in commands:
             branch = block.branch(command.shard)
             statement = command.statement
             if is_large(statement, STEP_BYTES_MAX):
                 statement = await self._parameters_ahead(branch, statement)
             asked.append((branch, Ran(statement, stream=stream), block.published(command.guards)))
+        return await self._step(
+            block,
+            asked,
+            quick=quick,
+            is_write=is_write,
+            deadline=deadline,
+            lock=lock,
+            patience_s=LEADER_S if alike else 0.0,
+        )
+
+    async def define(
+        self,
+        block: Block,
+        steps: Iterable[tuple[str, Defined, tuple[Guard, ...]]],
+        deadline: float,
+    ) -> list[Stepped] | Stale:
+        """A change of the schema, with what it does on each of its shards; the same."""
+        asked: list[_Asked] = [(block.branch(shard), step, guards) for shard, step, guards in steps]
+        return await self._step(block, asked, quick=False, is_write=True, deadline=deadline)
+
+    async def _step(
+        self,
+        block: Block,
+        asked: Sequence[_Asked],
+        *,
+        quick: bool,
+        is_write: bool,
+        deadline: float,
+        lock: Lock | None = None,
+        patience_s: float = 0.0,
+    ) -> list[Stepped] | Stale:
         answers = await all_of(
             self.speculate(
                 block,
@@ -89,6 +127,7 @@ class BlockSteps:
                 deadline=deadline,
                 lock=lock,
                 is_write=is_write,
+                patience_s=patience_s,
             )
             for branch, step, guards in asked
         )
@@ -101,10 +140,10 @@ class BlockSteps:
         for (branch, step, guards), stepped in zip(asked, steps, strict=True):
             outcome, digest = stepped.outcome, stepped.digest
             branch.took(step, guards, outcome, quick=quick, is_write=is_write, digest=digest)
-        for command, stepped in zip(commands, steps, strict=True):
+        for (branch, _, _), stepped in zip(asked, steps, strict=True):
             if isinstance(stepped.outcome, SqlFailure):
                 error = sql_error(stepped.outcome)
-                error.shard = command.shard
+                error.shard = branch.shard
                 raise error
         return steps
 
@@ -119,6 +158,7 @@ class BlockSteps:
         deadline: float,
         lock: Lock | None = None,
         is_write: bool,
+        patience_s: float = 0.0,
     ) -> Stepped | Stale:
         """What the leader answers to the next statement, when it has all that came before."""
         host = self._host
@@ -132,7 +172,11 @@ class BlockSteps:
             asked = branch.request(
                 step, guards, quick=quick, whole=whole, lock=lock, is_write=is_write
             )
-            answer = await host.shards.speculate(branch.shard, asked, deadline)
+            if host.shards.lock_ms:
+                asked = structs.replace(asked, lock_ms=host.shards.lock_ms)
+            answer = await host.shards.speculate(
+                branch.shard, asked, deadline, patience_s=patience_s
+            )
             if not isinstance(answer, NotOpen):
                 return answer
             whole = True
@@ -193,15 +237,11 @@ class BlockSteps:
             if not branch.fits_an_entry:
                 await self._send_ahead(branch)
         deadline += sum(upload.apply_s for upload in self._uploads)
-        if len(participants) > 1:
+        if len(participants) > 1 or (block.draft is not None and block.draft.changes):
             await self._commit_over(block, participants, deadline)
             return
         [branch] = participants
         transaction, guards = branch.transaction()
-        if block.draft is not None and block.draft.changes:
-            numbers = self._host.sequences.drafted_numbers(block.draft)
-            await self._host.schema.commit(block.draft, transaction, guards, numbers, deadline)
-            return
         answer = await self._host.shards.write(
             branch.shard,
             (),
@@ -223,15 +263,23 @@ class BlockSteps:
             transaction, guards = branch.transaction()
             parts[branch.shard] = Part(
                 guards=guards,
+                sets=(UNDONE,) if branch.defines else (),
                 transaction=transaction,
-                quick=branch.is_quick,
+                quick=branch.is_quick and not branch.defines,
                 bounded=branch.is_bounded,
-                tied=tied_tables(self._host.catalog, branch.tables),
+                tied=self._tied(block, branch),
             )
         # The leader that has answered last is the one that is most likely there.
         anchor = participants[-1].shard
+        host = self._host
         try:
-            answer = await self._host.shards.commit(block.now_us, parts, anchor, deadline)
+            if block.draft is not None and block.draft.changes:
+                numbers = host.sequences.drafted_numbers(block.draft)
+                commit = partial(host.shards.commit, block.now_us)
+                await host.schema.commit(block.draft, parts, commit, numbers, deadline)
+                self._uploads.clear()
+                return
+            answer = await host.shards.commit(block.now_us, parts, anchor, deadline)
         except OutcomeUnknown:
             self._uploads.clear()  # as below, perhaps
             raise
@@ -239,6 +287,15 @@ class BlockSteps:
             raise serialization_failure("a concurrent schema change")
         # What was sent ahead goes with the outcome, which the shards may hear of later than here.
         self._uploads.clear()
+
+    def _tied(self, block: Block, branch: Branch) -> tuple[str, ...]:
+        """What foreign keys tie to its tables, and to those that it changes, as they were and as
+        they are to be."""
+        catalogs, names = [self._host.catalog], set(branch.tables)
+        if block.draft is not None:
+            catalogs.append(block.draft.base)
+            names.update(moved.name for change in block.draft.changes for moved in change.tables)
+        return tuple(sorted({tied for each in catalogs for tied in tied_tables(each, names)}))
 
     def forget(self) -> None:
         """The block is over. What it wrote of them is written, or is not any more."""

@@ -28,13 +28,13 @@ from shardrouter.lazy_constants import refuse_if_skipped
 from shardrouter.planned import Constant
 from shardrouter.similar_names import closest
 from shardrouter.tables import PUBLIC, TEMPORARY
-from shardrouter.typed import Typed, collated, constant, implicit
-from shardrouter.typed import call as computed
+from shardrouter.typed import Typed, collated, computed, constant, implicit
 from shardrouter.types import (
     ARRAY_OF,
     BIGINT,
     BYTEA,
     INTEGER,
+    JSON,
     NAME,
     NO_MODIFIER,
     TEXT,
@@ -56,8 +56,10 @@ _OF_BYTES: Final = frozenset(
 )
 """Functions of text here that PostgreSQL has for bytea as well."""
 
-_STABLE: Final = frozenset({"to_char", "to_date", "to_number", "to_timestamp"})
-"""Functions that PostgreSQL does not compute while planning: they fail when a row needs them."""
+_STABLE: Final = frozenset(
+    {"to_char", "to_date", "to_number", "convert_from", "convert_to", "make_timestamptz"}
+)
+"""Functions that PostgreSQL leaves to the rows."""
 
 _OF_INSTANTS: Final = frozenset({"extract", "date_part", "date_trunc"})
 """The same, of a timestamp with time zone: what it answers depends on the session's."""
@@ -90,6 +92,7 @@ _COMPATIBLE: Final = {
     "array_replace": ("array", "element", "element"),
     "array_position": _ONE_AND_ELEMENT,
     "array_positions": _ONE_AND_ELEMENT,
+    "width_bucket": ("element", "array"),
 }
 """Functions of an `anycompatiblearray` and `anycompatible`, which meet in a common type."""
 
@@ -181,7 +184,7 @@ texts."""
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
     candidates = functions.candidates(node.name, len(given), given)
-    if node.name in _POLYMORPHIC and given[:1] == [None]:
+    if node.name in _POLYMORPHIC and given[:1] == [None] and _may_take(candidates, given):
         raise StatementError(
             "could not determine polymorphic type because input has type unknown",
             sqlstate="42804",
@@ -190,7 +193,8 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         letters = tuple(syntax.StringLiteral(each, node.position) for each in _CASES[node.name])
         letter_by_letter = (node.arguments[0], *letters)
         return _function(syntax.Call("translate", letter_by_letter, position=node.position), scope)
-    if (node.name, len(given)) in _OF_OTHERS and given[0] is None:
+    is_of_others = (node.name, len(given)) in _OF_OTHERS and given[0] is None
+    if is_of_others and _may_take(candidates, given):
         if node.name in _OF_BITS and given[1] is INTEGER:
             raise _not_here(node)  # the one of bit strings takes an integer there
         if node.name not in _OF_BITS or given[1] is not BIGINT:
@@ -201,6 +205,8 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = compatible(given, shape)
     found = operators.best(candidates, lambda f: f.arguments, given)
     if isinstance(found, functions.Function):
+        if not found.text:
+            raise _not_here(node)
         arguments = [
             implicit(scope.take(argument, kind), kind)
             for argument, kind in zip(node.arguments, found.arguments, strict=True)
@@ -209,24 +215,16 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             scope.statement.ask_router(about_cluster=found.asks == "cluster")
         scope.statement.is_volatile |= found.is_volatile
         known = [typed.constant.value for typed in arguments if typed.constant is not None]
-        is_of_instant = node.name in _OF_INSTANTS and arguments[-1].type is TIMESTAMPTZ
-        if (
-            found.node_function
-            and len(known) == len(arguments)
-            and not found.is_volatile
-            and not is_of_instant
-        ):
+        if found.node_function and len(known) == len(arguments) and not found.is_volatile:
             if None in known:
                 return constant(None, found.result)
-            try:
-                value = computed(found.node_function, *known)
-            except StatementError:
-                if node.name not in _STABLE:
-                    raise
-            else:
+            is_late = _is_stable(found) or any(typed.is_late for typed in arguments)
+            made = computed(found.node_function, known, found.result, is_late=is_late)
+            if made is not None and made.constant is not None:
+                value = made.constant.value
                 is_large = isinstance(value, str | bytes) and len(value) > FOLDED_MAX
                 if not (is_large and scope.relations):  # whose statement goes to a node with it
-                    return constant(value, found.result)
+                    return made
         texts = [typed.sql for typed in arguments]
         return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
     if found:
@@ -240,6 +238,22 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
     if any(kind is not None and kind.is_own and kind.element is not None for kind in given):
         raise _not_here(node)
     raise _none_such(node, given)
+
+
+def _may_take(candidates: Sequence[functions.Function], given: Sequence[Type | None]) -> bool:
+    """Whether any takes the arguments whose types are known."""
+    return any(
+        all(k is None or casts.is_implicit(k, w) for k, w in zip(given, f.arguments, strict=True))
+        for f in candidates
+    )
+
+
+def _is_stable(function: functions.Function) -> bool:
+    """Whether PostgreSQL leaves the call to the rows."""
+    if function.name == "to_timestamp":
+        return len(function.arguments) > 1
+    is_of_instant = function.name in _OF_INSTANTS and function.arguments[-1] is TIMESTAMPTZ
+    return function.name in _STABLE or is_of_instant
 
 
 def _none_such(node: syntax.Call, given: Sequence[Type | None]) -> StatementError:
@@ -318,6 +332,12 @@ def _extreme(node: syntax.Call, scope: Scope) -> Typed:
     -0, 1.5 and 1.50) the first is taken: of two SQLite's max takes the first, min the last."""
     name = "max" if node.name == "greatest" else "min"
     kind, typed = scope.alike(_some(node), node.name.upper())
+    if kind is JSON:
+        raise StatementError(
+            "could not identify a comparison function for type json",
+            sqlstate="42883",
+            position=node.position,
+        )
     if len(typed) == 1:
         return typed[0]
     texts = [t.sql for t in typed]

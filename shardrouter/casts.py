@@ -73,12 +73,24 @@ class Cast:
         return self.sql.startswith("pgc_")
 
     @property
+    def is_stable(self) -> bool:
+        """Whether PostgreSQL leaves it to the rows: it may depend on what a session has set."""
+        source, target = self.source.element or self.source, self.target.element or self.target
+        if is_text(source) or is_text(target):  # by input and output functions
+            has_array = (self.source is source) is not (self.target is target)
+            return has_array or target is TIME or not _STABLE_TEXTS.isdisjoint((source, target))
+        return TIMESTAMPTZ in (source, target) and source is not target
+
+    @property
     def is_same_form(self) -> bool:
         """Whether the stored form stays as it is, and equal values stay equal."""
         return not self.function and not self.sql
 
 
 _I, _A, _E = Context.IMPLICIT, Context.ASSIGNMENT, Context.EXPLICIT
+
+_STABLE_TEXTS: Final = frozenset({DATE, TIMESTAMP, TIMESTAMPTZ, INTERVAL})
+"""Types whose text depends on DateStyle, TimeZone or IntervalStyle."""
 
 _REAL: Final = "CAST({0} AS REAL)"
 

@@ -38,6 +38,8 @@ class ChangeBuilder:
         self.notices: list[Notice] = []
         self.relocated = ""
         """The table whose rows go to other shards."""
+        self.has_no_way_back = False
+        """A shard may refuse it when others have made it, and they could not undo it."""
         self._before = catalog
         self._touched: dict[str, None] = {}  # names of tables, in the order they were touched
         self._sources: dict[str, dict[str, str]] = {}

@@ -41,6 +41,8 @@ def retyped(
     source = types.of_column(column.type)
     _check_kept(builder, table, column, source, kind)
     text = _values(before, column, kind, modifier, action, builder.catalog.own_type)
+    if column.name == table.shard_key and len(builder.catalog.shards_of(table)) > 1:
+        _check_key_kept(column, kind, text, action)
     after = replace(after, default=_default(column, source, kind, modifier))
     columns = tuple(after if known.name == column.name else known for known in table.columns)
     changed = replace(table, columns=columns)
@@ -122,6 +124,18 @@ def _check_kept(
             f'the shard key "{column.name}" cannot become {kind.name}: its rows would be on other '
             "shards",
             hint="Create a table with the other type, INSERT ... SELECT, and rename it.",
+        )
+
+
+def _check_key_kept(column: Column, kind: types.Type, text: str, action: AlterType) -> None:
+    """The values of a shard key stay what they are: integers do, of any size."""
+    stays = types.is_integer(kind) if action.using is None else False
+    if text != quote(column.name) and not stays:
+        raise NotSupported(
+            f'the shard key "{column.name}" cannot have other values: its rows would be on other '
+            "shards",
+            hint="Create a table with the values that it is to have, INSERT ... SELECT, and rename "
+            "it.",
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from shardrouter import syntax
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.operators import require_operator
 from shardrouter.outputs import Outputs, item_types
 from shardrouter.relations import CommonTable
 from shardrouter.translate import Scope
@@ -130,6 +131,9 @@ def _recursive(table: syntax.CommonTable, text: str, scope: Scope) -> str:
             )
     word = "UNION ALL" if query.all else "UNION"
     distinct = not query.all
+    if distinct:
+        for kind in kinds:
+            require_operator("an equality", kind)
     started = first.text(kinds, distinct=distinct)
     if isinstance(query.left, syntax.SetOperation) or query.left.tail != syntax.Tail():
         started = f"SELECT * FROM ({started})"

@@ -426,15 +426,29 @@ def _add_key(table: Table, node: KeyDefinition, names: NewNames) -> Table:
     )
 
 
+def _require_order(kind: types.Type, position: int) -> None:
+    """That an index can have it."""
+    if kind is types.JSON:
+        raise StatementError(
+            'data type json has no default operator class for access method "btree"',
+            sqlstate="42704",
+            position=position,
+            hint="You must specify an operator class for the index or define a default operator "
+            "class for the data type.",
+        )
+
+
 def _key_columns(table: Table, names: Sequence[syntax.Name], what: str) -> tuple[str, ...]:
     seen: list[str] = []
     for name in names:
-        if table.column(name.text) is None:
+        column = table.column(name.text)
+        if column is None:
             raise StatementError(
                 f'column "{name.text}" named in key does not exist',
                 sqlstate="42703",
                 position=name.position,
             )
+        _require_order(types.of_column(column.type), name.position)
         if name.text in seen:
             constraint = "primary key" if what == "PRIMARY KEY" else "unique"
             raise StatementError(
@@ -620,8 +634,9 @@ def _index_text(
                 )
             columns.append(expression.name)
         _check_rows_only(expression, "index expression")
-        sql = scope.expression(expression).sql
-        parts.append(f"{sql}{' DESC' if element.descending else ''}")
+        typed = scope.expression(expression)
+        _require_order(typed.type, element.position)
+        parts.append(f"{typed.sql}{' DESC' if element.descending else ''}")
     text = f"CREATE {'UNIQUE ' if unique else ''}INDEX {quote(stored)} "
     text += f"ON {quote(table.name)} ({', '.join(parts)})"
     if where is not None:

@@ -73,7 +73,12 @@ from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 from shardrouter.typed import quote
 from shardrouter.view_definitions import create_view, table_of_query
 
-__all__ = ["Begun", "begin"]
+__all__ = ["Begun", "NoWayBack", "begin"]
+
+
+class NoWayBack(Exception):
+    """A change that a shard may refuse, and that others could not undo: it has to be a transaction
+    (docs/transactions.md), which all of them prepare."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class Begun:
 
     change: Change | None
     notices: tuple[Notice, ...] = ()
+    has_no_way_back: bool = False
 
 
 def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") -> Begun:
@@ -135,7 +141,7 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
             add_label(builder, node)
         case DropType():
             drop_type(builder, node)
-    return Begun(builder.change(), tuple(builder.notices))
+    return Begun(builder.change(), tuple(builder.notices), builder.has_no_way_back)
 
 
 def _is_new(builder: ChangeBuilder, names: NewNames, name: Name, *, if_not_exists: bool) -> bool:

@@ -128,13 +128,16 @@ _FINAL: Final = frozenset(
 class _Group(Group):
     """A group, and which calls are under way to it or pause for a leader."""
 
-    __slots__ = ("awaited", "found", "pausing")
+    __slots__ = ("answers", "awaited", "found", "is_silent", "pausing", "seen")
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.found = 0  # how often a leader was
         self.awaited: dict[_Call, None] = {}  # calls with a copy under way, oldest copy first
         self.pausing: dict[_Call, asyncio.Handle] = {}
+        self.answers = 0  # ever
+        self.seen = 0  # of them, when overdue ones were looked for last
+        self.is_silent = False  # it owes answers for long and gives none, while others do
 
 
 class _Call(msgspec.Struct, eq=False):
@@ -246,9 +249,18 @@ class Delivery:
         leader = self._groups[group].leader
         return leader.name if leader is not None else None
 
+    def is_led(self, group: str) -> bool:
+        """Whether some node is believed to lead `group`, and to answer."""
+        leader = self._groups[group].leader
+        return leader is not None and not leader.suspect
+
     def stalled(self) -> int:
-        """How many calls wait for a leader, or for a replica that can answer."""
-        waiting = sum(len(group.pausing) for group in self._groups.values())
+        """How many calls wait for a leader, for a replica that can answer, or for a group from
+        which nothing is heard while others answer."""
+        waiting = sum(
+            len(group.pausing) + (len(group.awaited) if group.is_silent else 0)
+            for group in self._groups.values()
+        )
         return waiting + self._any_replica.pausing
 
     def _avoided(self) -> tuple[Avoided, ...]:
@@ -361,6 +373,7 @@ class Delivery:
             group = call.group
             if group.leader is not contact and not _is_at_follower(call.body):
                 self._found(group, contact)
+            group.answers += 1
             group.awaited.pop(call, None)  # as `_end` does
             call.ended = True
             call.done(outcome, call.doubt)  # type: ignore[arg-type]  # _FINAL are all Answers
@@ -457,8 +470,14 @@ class Delivery:
     def _look_for_overdue(self) -> None:
         self._watch = None
         now = self._loop.time()
+        others = any(group.answers > group.seen for group in self._groups.values())
         for group in self._groups.values():
             oldest = next(iter(group.awaited), None)
+            if oldest is None or group.answers > group.seen:
+                group.is_silent = False
+            elif others and now - oldest.sent_at >= OVERDUE_S:
+                group.is_silent = True  # where all wait, for a disk, say, nothing is gained by more
+            group.seen = group.answers
             if oldest is None:
                 continue
             if self._watch is None:

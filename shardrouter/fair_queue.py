@@ -58,8 +58,8 @@ class FairQueue(Generic[T]):
         """Whether it has not been empty for so long that it is no burst."""
         return self._length > 0 and now - self._emptied_at >= INTERVAL_S
 
-    def add(self, client: str, item: T, cost: int, now: float, keep: int) -> list[T]:
-        """Those that are refused for it, itself perhaps."""
+    def add(self, client: str, item: T, cost: int, now: float) -> list[T]:
+        """Those that are refused for it, itself perhaps, since no more can wait."""
         if not self._length:
             self._emptied_at = now
         queue = self._clients.get(client)
@@ -68,7 +68,7 @@ class FairQueue(Generic[T]):
             self._deficits[client] = 0
         queue.append(_Waiting(item, max(1, cost), now))
         self._length += 1
-        refused = self.late(now, keep)
+        refused: list[T] = []
         while self._length > QUEUE_MAX:
             longest = max(self._clients, key=lambda name: len(self._clients[name]))
             refused.append(self._take(longest, newest=True).item)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from shardrouter import syntax
 from shardrouter.errors import StatementError
-from shardrouter.operators import no_operator
+from shardrouter.operators import require_operator
 from shardrouter.translate import Scope
 from shardrouter.typed import Typed, collated
-from shardrouter.types import JSON, TEXT
+from shardrouter.types import TEXT
 
 __all__ = ["check_grouping", "group_clause"]
 
@@ -30,8 +30,7 @@ def group_clause(node: syntax.Select, scope: Scope) -> str:
             shown = scope.split.group(typed)
         if found is not expression and not scope.is_open(found):
             meant[id(found)] = shown
-        if typed.type is JSON:
-            raise no_operator("an equality", typed.type, syntax.position_of(expression))
+        require_operator("an equality", typed.type, syntax.position_of(expression))
         grouped[typed.sql] = shown
         # A number would be a position to SQLite.
         texts.append("NULL" if typed.operand is not None else collated(shown))

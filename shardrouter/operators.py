@@ -47,7 +47,7 @@ __all__ = [
     "OPERATORS",
     "Operator",
     "best",
-    "no_operator",
+    "require_operator",
     "resolve",
     "resolve_prefix",
 ]
@@ -73,12 +73,18 @@ class Operator:
     def operands(self) -> tuple[Type, ...]:
         return (self.right,) if self.left is None else (self.left, self.right)
 
+    @property
+    def is_stable(self) -> bool:
+        """Whether PostgreSQL leaves it to the rows, as it does where a time zone matters."""
+        return TIMESTAMPTZ in self.operands and self.left is not self.right
+
 
 SAME_ARRAYS: Final = "same arrays"
 """The family of operators that take two arrays of one type, without a cast."""
 
-_OF_RANGES_TOO: Final = frozenset({"&&", "@>", "<@"})
-"""Between two operands whose types are open PostgreSQL has several of these: ranges have them."""
+_OF_OTHERS_TOO: Final = frozenset({"&&", "@>", "<@", "?|"})
+"""Between two operands whose types are open PostgreSQL has several of these: ranges have them, and
+figures."""
 
 _INTEGERS: Final = (SMALLINT, INTEGER, BIGINT)
 _STAMPS: Final = (TIMESTAMP, TIMESTAMPTZ)
@@ -305,7 +311,7 @@ def _resolve(symbol: str, operands: tuple[Type | None, ...], position: int) -> O
             if operator.operands == wanted and not operator.family:
                 return operator
     found = best(_without_families(operators, operands), _operands_of, operands, _family_of)
-    if known is None and symbol in _OF_RANGES_TOO:
+    if known is None and symbol in _OF_OTHERS_TOO:
         found = ()
     if isinstance(found, Operator):
         return found
@@ -464,8 +470,14 @@ def _by_category(
     return kept or None
 
 
-def no_operator(what: str, kind: Type, position: int) -> StatementError:
-    """json is only text to PostgreSQL: it neither sorts nor compares it."""
+def require_operator(what: str, kind: Type, position: int = 0) -> None:
+    """Raises StatementError for a type without `an equality` or `an ordering`: json is only text to
+    PostgreSQL, which neither sorts nor compares it."""
+    if kind is JSON:
+        raise _no_operator(what, kind, position)
+
+
+def _no_operator(what: str, kind: Type, position: int) -> StatementError:
     return StatementError(
         f"could not identify {what} operator for type {kind.name}",
         sqlstate="42883",

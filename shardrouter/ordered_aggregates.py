@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from shardrouter import any_calls, syntax
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.operators import require_operator
 from shardrouter.typed import Typed, literal
 from shardrouter.types import DOUBLE, INTERVAL, JSON, JSONB, NUMERIC, TEXT, Type, is_number
 
@@ -138,6 +139,8 @@ def _within(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
     if node.name != "percentile_cont" and scope.is_open(key.expression):
         raise any_calls.undetermined()
     value = scope.take(key.expression, DOUBLE if node.name == "percentile_cont" else TEXT)
+    if node.name != "percentile_cont":
+        require_operator("an ordering", value.type, syntax.position_of(key.expression))
     name, kind = node.name, value.type
     arguments = []
     if node.name != "mode":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shardrouter import syntax, types
+from shardrouter import syntax
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.operators import no_operator
+from shardrouter.operators import require_operator
 from shardrouter.outputs import Item, Rows, Selected, SetOperation, item_types
 from shardrouter.translate import Scope
 from shardrouter.typed import Typed, collated
@@ -46,6 +46,7 @@ def names_ordered(tail: syntax.Tail, outputs: Rows | SetOperation) -> str:
                 hint="Add the expression/function to every SELECT, or move the UNION into a "
                 "FROM clause.",
             )
+        require_operator("an ordering", kinds[index], syntax.position_of(node))
         keys.append(direction(collated(Typed(str(index + 1), kinds[index])), key))
     return f" ORDER BY {', '.join(keys)}" if keys else ""
 
@@ -72,8 +73,7 @@ def sort_keys(order: tuple[syntax.SortKey, ...], items: list[Item], scope: Scope
             )
         else:
             typed = items[index].taken(None)
-        if typed.type is types.JSON:
-            raise no_operator("an ordering", typed.type, syntax.position_of(expression))
+        require_operator("an ordering", typed.type, syntax.position_of(expression))
         if typed.operand is not None:
             continue  # a constant orders nothing
         found.append((key, typed, index))

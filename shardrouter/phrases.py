@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from shardrouter.errors import NotSupported
+from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import Kind, Token
 
 __all__ = ["REVERSED", "TIES", "plain"]
@@ -38,6 +38,8 @@ _COMMA_WORDS: Final = {
     "position": ("in",),
 }
 """Calls whose arguments are separated by words."""
+_WITHOUT_COMMAS: Final = frozenset({"extract", "position"})
+"""Those that have no other form."""
 
 
 def plain(tokens: Sequence[Token]) -> Sequence[Token]:
@@ -113,11 +115,25 @@ class _Rewriting:
             self._substrings.add(self._depth)
         self._out += [token, opening]
         self._at += 2
+        if token.text in _WITHOUT_COMMAS:
+            self._refuse_commas()
         first = self._next(0)
         if token.text == "extract" and first is not None and first.kind is Kind.WORD:
             self._out.append(_as(first, Kind.STRING, first.text))
             self._at += 1
         return True
+
+    def _refuse_commas(self) -> None:
+        """In the parentheses that begin here."""
+        depth = 0
+        for token in self._tokens[self._at :]:
+            depth += token.is_mark("(") - token.is_mark(")")
+            if depth < 0:
+                return
+            if depth == 0 and token.is_mark(","):
+                raise StatementError(
+                    'syntax error at or near ","', sqlstate="42601", position=token.start + 1
+                )
 
     def trim(self, token: Token) -> bool:
         """trim([BOTH | LEADING | TRAILING] [characters] FROM x), or with commas."""

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from shardrouter import syntax, types
+from shardrouter import syntax
 from shardrouter.bounds import bound, limit_clause
 from shardrouter.common_tables import with_clause
 from shardrouter.conditions import where_clause
@@ -17,9 +17,9 @@ from shardrouter.grouping_sets import expanded
 from shardrouter.labels import label
 from shardrouter.listed_rows import with_rows_of_lists
 from shardrouter.locality import Form
-from shardrouter.operators import no_operator
+from shardrouter.operators import require_operator
 from shardrouter.ordering import SortedBy, names_ordered, order_text, sort_keys
-from shardrouter.outputs import Item, Outputs, Rows, Selected, SetOperation
+from shardrouter.outputs import Item, Outputs, Rows, Selected, SetOperation, item_types
 from shardrouter.planned import (
     Constant,
 )
@@ -175,8 +175,8 @@ def unlimited(node: syntax.Select, scope: Scope) -> tuple[Selected, list[SortedB
     if node.distinct is True:
         outputs.head = "SELECT DISTINCT"
         for item in items:
-            if item.typed is not None and item.typed.type is types.JSON:
-                raise no_operator("an equality", item.typed.type, 0)
+            if item.typed is not None:
+                require_operator("an equality", item.typed.type)
         for key, typed, index in keys:
             if index is None and typed.operand is None:
                 raise StatementError(
@@ -235,6 +235,9 @@ def set_operation(node: syntax.SetOperation, scope: Scope) -> SetOperation:
             position=node.right.position,
         )
     outputs = SetOperation(f"{node.operator}{' ALL' if node.all else ''}", left, right)
+    if node.operator != "UNION" or not node.all:
+        for kind in item_types(outputs):
+            require_operator("an equality", kind)
     outputs.order = names_ordered(node.tail, outputs)
     set_limit(outputs, node.tail, scope)
     return outputs

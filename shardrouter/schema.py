@@ -35,7 +35,7 @@ from shardrouter.catalog import (
     ownership,
     upgrade,
 )
-from shardrouter.definition_changes import begin
+from shardrouter.definition_changes import NoWayBack, begin
 from shardrouter.definitions import Definition
 from shardrouter.draft import DRAFTED
 from shardrouter.errors import (
@@ -54,7 +54,7 @@ from shardrouter.relocator import Relocator
 from shardrouter.schema_commits import SchemaCommits
 from shardrouter.sequence_cache import SequenceCache
 from shardrouter.shards import Shards
-from shardrouter.tables import PUBLIC, Placement, TransactionChange
+from shardrouter.tables import PUBLIC, Placement
 from shardrouter.tasks import Tasks
 from shardrouter.temporary_schemas import TemporarySchemas
 
@@ -86,9 +86,8 @@ class Schema:
         self.changing = asyncio.Lock()
         self._awaited: Counter[str] = Counter()  # groups, by what is under way to them
         self._drafts = count(DRAFTED)
-        self._commits = SchemaCommits(self)
         self._relocator = Relocator(self)
-        self.commit = self._commits.commit
+        self.commit = SchemaCommits(self).commit
         self.sequences = SequenceCache(
             self._write_meta,
             lambda guards, deadline: self.shards.read(META_GROUP, (), guards, deadline=deadline),
@@ -222,14 +221,6 @@ class Schema:
             await asyncio.sleep(CATCH_UP_PAUSE_S * 2 ** min(attempt, 3))
             await self.refresh(deadline)
 
-    async def committed(self, deadline: float) -> Catalog:
-        """`refresh`, with what every transaction has made that may have committed by now: if there
-        is one that is marked and not published, it is waited for, or finished."""
-        catalog = await self.refresh(deadline)
-        if isinstance(catalog.pending, TransactionChange):
-            await self._finish_for_others(catalog, deadline)
-        return self.catalog
-
     def new_draft_version(self) -> int:
         """A version for the catalog of a transaction, which no other has or gets."""
         return next(self._drafts)
@@ -245,7 +236,8 @@ class Schema:
     ) -> tuple[Notice, ...]:
         """Make it on every shard that it concerns; returns notices. `default` is the placement of
         tables that say nothing, `path` where names without a schema are looked for. It may take
-        until `deadline`, as long as the groups that it waits for are led. Raises RouterError."""
+        until `deadline`, as long as the groups that it waits for are led. Raises RouterError, and
+        NoWayBack, when nothing has been done."""
         work = self._change_in_turn(definition, default, deadline, path)
         return await while_served(work, self.shards, self._awaited.keys)
 
@@ -260,6 +252,8 @@ class Schema:
             while True:
                 catalog = await self.settled(deadline)
                 begun = begin(catalog.searched(path), definition, default)
+                if begun.has_no_way_back:
+                    raise NoWayBack
                 if begun.change is None or await self._change(catalog, begun.change, deadline):
                     return begun.notices
 
@@ -274,9 +268,7 @@ class Schema:
         """Finish changes that the statement at hand did not ask for: whatever becomes of them,
         that statement has had no effect yet."""
         try:
-            if isinstance(catalog.pending, TransactionChange):
-                catalog = await self._commits.wait(catalog, deadline)
-            elif isinstance(catalog.pending, Change) and catalog.pending.relocated:
+            if catalog.pending is not None and catalog.pending.relocated:
                 catalog = await self._relocator.wait(catalog, deadline)
             if catalog.pending:
                 await self._finish(catalog, deadline)
@@ -315,9 +307,6 @@ class Schema:
         StatementError if a shard refused it, when it has been taken back everywhere."""
         change = catalog.pending
         assert change is not None
-        if isinstance(change, TransactionChange):
-            await self._commits.decide(catalog, change, deadline)
-            return
         if change.relocated:
             await self._relocator.finish(catalog, deadline)
             return

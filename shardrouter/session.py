@@ -73,10 +73,11 @@ class Session:
         self._transactions = state.transactions
         self._prepared = SessionStatements(state)
         self._local = LocalStatements(state)
-        self._units = Units(state, self._prepared, self._local)
+        self._units = Units(state, self._prepared, self._local, self)
         self._copies = SessionCopies(state, self._prepared)
         self.statements = state.statements
         self._loop = state.loop
+        self._schema = backend.schema
         self._statement_log = backend.statement_log
         self._meter = backend.meter
         self._gate = backend.gate
@@ -285,40 +286,44 @@ class Session:
         places = self._places
         if self._state.is_closed:
             self._loop.call_soon(done, Unavailable("the session is closed", sqlstate="57P01"))
-        elif places.waiting or places.running >= places.room:
+        elif (places.waiting or places.running >= places.room) and (
+            is_one
+            or (
+                self._transactions.block is None
+                and any(takes_place(execution.prepared.plan) for execution in unit)
+            )
+        ):
             begin = partial(self._begin, unit, done, deadline, began, is_one=is_one, lasts=lasts)
-            if self._transactions.block is None and any(
-                takes_place(execution.prepared.plan) for execution in unit
-            ):
-                self._wait_for_place(unit, begin, self._metered(unit, done, began))
-            else:
-                begin()
+            self._wait_for_place(unit, begin, done, began)
         elif is_one:  # nearly always
             self._execute_one(unit[0], done, deadline, began, began)
         else:
             self._begin(unit, done, deadline, began, is_one=False, lasts=lasts)
 
     def _wait_for_place(
-        self, unit: Sequence[Execution], begin: Callable[[], object], done: UnitDone
+        self,
+        unit: Sequence[Execution],
+        begin: Callable[[], object],
+        done: UnitDone,
+        began: float,
     ) -> None:
         """Others have all of them: it is begun when it has its turn, or refused."""
 
-        settings = self._state.settings
-        client = f"{self._state.role.name}\0{settings.get('application_name')}"
-        if self._places.refuses(client, self._loop.time()):
-            self._gate.refuse(lambda: done(TooMuch()))
-            return
-
-        def end(error: RouterError) -> None:
+        def refuse(error: RouterError | None = None) -> None:
             self._cancel_running = None
-            done(error)
+            self._metered(unit, done, began)(error or TooMuch())
+
+        client = self._state.client
+        if self._places.refuses(client, self._loop.time()):
+            self._gate.refuse(refuse)
+            return
 
         def cancel() -> None:
             if self._places.withdraw(waiter):
-                end(canceled())
+                refuse(canceled())
 
         self._cancel_running = cancel
-        waiter = self._gate.wait(client, len(unit), begin, lambda: end(TooMuch()))
+        waiter = self._gate.wait(client, len(unit), begin, refuse)
 
     def _begin(
         self,
@@ -421,7 +426,7 @@ class Session:
         when it `began`."""
         plan = execution.prepared.plan
         assert type(plan) is OneShard
-        catalog = self._state.schema_now
+        catalog = self._schema.catalog  # no block has another
         prepared = execution.prepared
         if prepared.search_path != self._state.settings.search_path or not is_current(
             plan, catalog
@@ -441,7 +446,8 @@ class Session:
                     return
                 execution = drawn
             command = command_of(plan, execution, catalog)
-            level = prepared.level(self._state.settings)
+            settings = self._state.settings
+            level = settings.consistency if prepared.hint is None else prepared.level(settings)
         except SeveralShards:
             self._start([execution], done, deadline, began, is_stale=False)
             return

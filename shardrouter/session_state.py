@@ -77,6 +77,9 @@ class SessionState:
             },
             token=self.token.__str__,
         )
+        self.client = self._client()
+        """Whose places it takes (`shardrouter.admission`): those of all who say the same of
+        themselves."""
         self.pid = os.getpid()
         """What pg_backend_pid() answers: of a client, the number that it may be cancelled by."""
         self.units = 0
@@ -93,7 +96,13 @@ class SessionState:
         """From now on they are these."""
         if settings.added_token != self.settings.added_token:
             self.token.add(settings.added_token)
+        if settings.lock_timeout_s != self.settings.lock_timeout_s:
+            self.shards.bound_locks(settings.lock_timeout_s)
         self.settings = settings
+        self.client = self._client()
+
+    def _client(self) -> str:
+        return f"{self.role.name}\0{self.settings.get('application_name')}"
 
     @property
     def request(self) -> str:
@@ -166,7 +175,7 @@ class SessionState:
 
     async def look_again(self, deadline: float) -> None:
         """Something is unknown, or not as it should be: read the catalog."""
-        await self.schema.committed(deadline)
+        await self.schema.refresh(deadline)
         self.transactions.rebase()
 
     def keep(self, stream: RowStream) -> None:

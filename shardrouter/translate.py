@@ -317,10 +317,11 @@ class Scope(Names):
             word = " AND " if node.operator == "=" else " OR "
             return boolean("(" + word.join(test(node.operator, pair) for pair in pairs) + ")")
         strict = node.operator[0]
+        before = [(test(strict, pair), test("=", pair)) for pair in pairs[:-1]]
         text = test(node.operator, pairs[-1])
-        for pair in reversed(pairs[:-1]):
+        for decides, is_equal in reversed(before):
             # NULL in an earlier pair makes the whole NULL unless the pair before decided.
-            text = f"({test(strict, pair)} OR ({test('=', pair)} AND {text}))"
+            text = f"({decides} OR ({is_equal} AND {text}))"
         return boolean(text)
 
     def _distinct_rows(self, node: syntax.IsDistinct) -> Typed:
@@ -366,6 +367,14 @@ class Scope(Names):
 
     def _like(self, node: syntax.Like) -> Typed:
         symbol = "~~*" if node.any_case else "~~"
+        kinds = {
+            None if self.is_open(s) else self.expression(s).type
+            for s in (node.operand, node.pattern)
+        }
+        if types.BYTEA in kinds and node.escape is None:
+            return self.comparison(
+                syntax.Binary(symbol, node.operand, node.pattern, node.position)
+            )[0]
         sides = []
         for side in (node.operand, node.pattern):
             typed = self.take(side, TEXT)
@@ -381,7 +390,8 @@ class Scope(Names):
                     hint="No operator matches the given name and argument types. "
                     "You might need to add explicit type casts.",
                 )
-            sides.append(typed)
+            is_pattern = side is node.pattern
+            sides.append(implicit(typed, TEXT) if is_pattern else typed)  # without its blanks
         name = "pg_ilike_text" if node.any_case else "pg_like_text"
         pattern = sides[1].sql
         if node.escape is not None:

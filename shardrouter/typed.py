@@ -36,6 +36,7 @@ __all__ = [
     "boolean",
     "call",
     "collated",
+    "computed",
     "computing_nothing",
     "connected",
     "constant",
@@ -107,6 +108,10 @@ class Typed:
     column: tuple[int, str] | None = None
     modifier: int = NO_MODIFIER
     fit: str = ""
+    is_late: bool = False
+    """Of a constant: PostgreSQL does not compute it while planning, for what it is made with is
+    not immutable there (it depends on a session's DateStyle, TimeZone). So what cannot be computed
+    of it fails when a row needs it."""
 
     @property
     def operand(self) -> Operand | None:
@@ -116,8 +121,10 @@ class Typed:
         return self.constant
 
 
-def constant(value: Value, kind: Type, modifier: int = NO_MODIFIER) -> Typed:
-    return Typed(literal(value), kind, Constant(value), modifier=modifier)
+def constant(
+    value: Value, kind: Type, modifier: int = NO_MODIFIER, *, is_late: bool = False
+) -> Typed:
+    return Typed(literal(value), kind, Constant(value), modifier=modifier, is_late=is_late)
 
 
 _only_understands: ContextVar[bool] = ContextVar("only_understands", default=False)
@@ -142,6 +149,24 @@ def call(function: str, *arguments: Value) -> Value:
         if _only_understands.get():
             return None
         raise StatementError(exc.message, sqlstate=exc.sqlstate, detail=exc.detail) from exc
+
+
+def computed(
+    function: str,
+    known: Sequence[Value],
+    kind: Type,
+    modifier: int = NO_MODIFIER,
+    *,
+    is_late: bool,
+) -> Typed | None:
+    """A constant made of others; None for one that fails only when a row needs it. Raises
+    StatementError."""
+    try:
+        return constant(call(function, *known), kind, modifier, is_late=is_late)
+    except StatementError:
+        if not is_late:
+            raise
+        return None
 
 
 class Parameters:
@@ -231,7 +256,10 @@ def apply(operator: Operator, *operands: Typed) -> Typed:
     if operator.function and len(known) == len(operands):
         if None in known:
             return constant(None, operator.result)
-        return constant(call(operator.function, *known), operator.result)
+        is_late = operator.is_stable or any(typed.is_late for typed in operands)
+        found = computed(operator.function, known, operator.result, is_late=is_late)
+        if found is not None:
+            return found
     texts = [typed.sql for typed in operands]
     if operator.symbol in COMPARISONS and any(_COLLATE in text for text in texts):
         # The outermost one of the left side counts: see `collated`.
@@ -247,15 +275,12 @@ def converted(typed: Typed, cast: Cast) -> Typed:
         return typed
     if typed.constant is not None and (cast.function or cast.is_same_form):
         value = typed.constant.value
-        if value is not None and cast.function:
-            try:
-                value = call(cast.function, value)
-            except StatementError:
-                if cast.target.category not in ("D", "T") or not types.is_text(cast.source):
-                    raise
-                # Reading a date is not immutable in PostgreSQL: it fails when a row needs it.
-                return Typed(f"{cast.function}({typed.sql})", cast.target)
-        return constant(value, cast.target)
+        if value is None or not cast.function:
+            return constant(value, cast.target, is_late=typed.is_late)
+        is_late = cast.is_stable or typed.is_late
+        found = computed(cast.function, [value], cast.target, is_late=is_late)
+        if found is not None:
+            return found
     if cast.is_same_form:
         return replace(typed, type=cast.target, modifier=NO_MODIFIER)
     if cast.sql:
@@ -277,8 +302,11 @@ def fitted(typed: Typed, modifier: int, context: Context) -> Typed:
     function = casts.fit(typed.type, context)
     if typed.constant is not None:
         value = typed.constant.value
-        fitting = None if value is None else call(function, value, modifier)
-        return constant(fitting, typed.type, modifier)
+        if value is None:
+            return constant(None, typed.type, modifier)
+        found = computed(function, [value, modifier], typed.type, modifier, is_late=typed.is_late)
+        if found is not None:
+            return found
     sql = f"{function}({typed.sql}, {modifier})"
     if typed.parameter and not typed.fit:
         return replace(typed, sql=sql, modifier=modifier, fit=function)

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from nodes.protocol import Done, Stale
 from shardrouter.asking import Reads
+from shardrouter.definition_changes import NoWayBack
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
@@ -41,6 +42,7 @@ from shardrouter.planned import (
     Modes,
     OneShard,
     Plan,
+    RowsWrite,
     Scatter,
     SchemaChange,
     TransactionControl,
@@ -53,6 +55,8 @@ from shardrouter.shards import Streamed
 from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.sql_cursors import HELD
 from shardrouter.transaction_answers import read_only_error
+from shardrouter.transaction_host import Host
+from shardrouter.transactions import Transactions
 from shardrouter.writing import write_commands
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
@@ -63,8 +67,9 @@ log = logging.getLogger(__name__)
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
 
-SNAPSHOT_TRIES: Final = 20
-"""How often a read of several shards is begun again because others wrote what it had read."""
+UNIT_TRIES: Final = 20
+"""How often a transaction of one statement is begun, a read of several shards of which others write
+what it has read."""
 
 FRAGMENTS_AT_ONCE: Final = 4
 """Of one query: of each a node keeps a cursor open while there is more of it."""
@@ -90,9 +95,14 @@ class Units:
     """Of one session."""
 
     def __init__(
-        self, state: SessionState, statements: SessionStatements, local: LocalStatements
+        self,
+        state: SessionState,
+        statements: SessionStatements,
+        local: LocalStatements,
+        host: Host,
     ) -> None:
         self._state = state
+        self._host = host
         self._statements = statements
         self._local = local
         self._warned: set[str] = set()  # of what a scatter is not
@@ -167,7 +177,9 @@ class Units:
         if len(piece) > 1 and any(_changes_schema(each) for each in piece):
             return True
         plans = [execution.prepared.plan for execution in piece]
-        if self._state.clears_at_commit and any(isinstance(plan, OneShard) for plan in plans):
+        if self._state.clears_at_commit and any(
+            isinstance(plan, OneShard | RowsWrite) for plan in plans
+        ):
             return True
         return any(map(_is_several, plans))
 
@@ -220,12 +232,17 @@ class Units:
         if self._state.settings.read_only:
             for ordinal, plan in enumerate(plans):
                 with _Failing(ordinal):
-                    if isinstance(plan, SchemaChange) or (
+                    if isinstance(plan, SchemaChange | RowsWrite) or (
                         isinstance(plan, OneShard) and plan.is_write
                     ):
                         raise read_only_error(plan)
         if len(plans) == 1 and isinstance(plans[0], SchemaChange):
             return await self._change_schema(plans[0], unit[0], deadline)
+        if any(isinstance(plan, RowsWrite) for plan in plans):
+            if len(unit) > 1:
+                return await self._as_unit(unit, 0, deadline)
+            written = await Transactions(self._host).write_rows(unit[0], deadline)
+            return None if written is None else [written]
         if any(map(is_uncounted, unit)):
             if len(unit) > 1:  # what comes before it may change how many rows it has
                 return await self._as_unit(unit, 0, deadline)
@@ -252,8 +269,12 @@ class Units:
 
     async def _snapshot(self, unit: list[Execution], deadline: float) -> list[Outcome]:
         """As a transaction that only reads: its COMMIT says that all of it was so at one instant,
-        or that it was not, and then it is begun again."""
-        for _ in range(SNAPSHOT_TRIES - 1):
+        or that it was not."""
+        return await self._again_as_unit(unit, deadline)
+
+    async def _again_as_unit(self, unit: list[Execution], deadline: float) -> list[Outcome]:
+        """As a transaction, which is begun again when others have come between."""
+        for _ in range(UNIT_TRIES - 1):
             try:
                 return await self._as_unit(unit, 0, deadline)
             except StatementError as exc:
@@ -290,12 +311,15 @@ class Units:
         if makes_temporary(plan.definition) and not self._state.settings.temporary:
             schema = await self._state.temporary_schema(deadline)
             self._state.change_settings(self._state.settings.with_temporary(schema))
-        notices = await self._state.schema.change(
-            plan.definition,
-            self._state.settings.placement,
-            deadline,
-            self._state.settings.search_path,
-        )
+        try:
+            notices = await self._state.schema.change(
+                plan.definition,
+                self._state.settings.placement,
+                deadline,
+                self._state.settings.search_path,
+            )
+        except NoWayBack:
+            return await self._again_as_unit([execution], deadline)
         if plan.columns:
             return [rows_outcome(plan.tag, execution, [("",)], plan.columns, notices)]
         return [Outcome(plan.tag, notices=notices)]
@@ -310,6 +334,7 @@ class Units:
         commands: list[list[Command]] = []  # of each statement that a shard runs
         ordinals: list[int] = []  # of the unit, for each of these
         quick = True
+        alike = False
         for ordinal, execution in enumerate(unit):
             plan = execution.prepared.plan
             with _Failing(ordinal):
@@ -317,6 +342,7 @@ class Units:
                     commands.append(commands_of(plan, execution, catalog))
                     ordinals.append(ordinal)
                     quick = quick and plan.quick
+                    alike = alike or plan.spread == "alike"
                     outcomes.append(Outcome(""))  # its place
                 else:
                     settings, outcome = await self._local.run(execution, settings, deadline)
@@ -329,6 +355,7 @@ class Units:
             bounded=quick,
             deadline=deadline,
             timeout_s=settings.statement_timeout_s,
+            alike=alike,
         )
         if isinstance(results, Stale):
             return None
@@ -438,7 +465,11 @@ class Units:
                 FRAGMENTS_AT_ONCE,
                 self._state.keep,
                 self._state.backend.finishing,
-                Limits(settings.finish_rows_max, settings.finish_bytes_max),
+                Limits(
+                    settings.finish_rows_max,
+                    settings.finish_bytes_max,
+                    settings.broadcast_rows_max,
+                ),
                 deadline,
             ),
         )
@@ -513,6 +544,7 @@ def being_changed() -> Unavailable:
 
 def shared_session() -> NotSupported:
     return NotSupported(
-        "BEGIN and COMMIT, and CREATE beside other statements, need a connection of their own",
+        "BEGIN and COMMIT, CREATE beside other statements, and what else is done as a transaction "
+        "need a connection of their own",
         hint="Use `async with router.transaction()`, or a connection from `router.acquire()`.",
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from shardrouter import syntax
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.operators import require_operator
 from shardrouter.planned import Constant
 from shardrouter.typed import collated
 from shardrouter.types import BIGINT, DOUBLE, INTEGER, TEXT, Type
@@ -128,10 +130,10 @@ def _spec(spec: syntax.WindowSpec, scope: Scope, *, is_ours: bool) -> str:
     before, scope.inside = scope.inside, "window"
     parts = []
     if partition:
-        texts = [collated(scope.take(node, TEXT)) for node in partition]
-        parts.append(f"PARTITION BY {', '.join(texts)}")
+        parts.append(f"PARTITION BY {', '.join(_compared('an equality', partition, scope))}")
     if order:
-        keys = [direction(collated(scope.take(key.expression, TEXT)), key) for key in order]
+        texts = _compared("an ordering", [key.expression for key in order], scope)
+        keys = [direction(text, key) for text, key in zip(texts, order, strict=True)]
         parts.append(f"ORDER BY {', '.join(keys)}")
     if spec.frame is not None:
         parts.append(_frame(spec.frame, order, scope, spec.position))
@@ -139,6 +141,15 @@ def _spec(spec: syntax.WindowSpec, scope: Scope, *, is_ours: bool) -> str:
             parts[-1] += _without_value_first(spec.frame, scope, spec.position)
     scope.inside = before
     return " ".join(parts)
+
+
+def _compared(what: str, nodes: Sequence[syntax.Expression], scope: Scope) -> list[str]:
+    texts = []
+    for node in nodes:
+        typed = scope.take(node, TEXT)
+        require_operator(what, typed.type, syntax.position_of(node))
+        texts.append(collated(typed))
+    return texts
 
 
 def _frame(

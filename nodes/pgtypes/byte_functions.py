@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
+import string
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from nodes.pgtypes.bytes_and_uuids import bytes_of, parse_bytea
+from nodes.pgtypes.bytes_and_uuids import bytes_of, parse_bytea, parse_hex
 from nodes.pgtypes.formats import Function, FunctionError, ValueFormatError
 from nodes.pgtypes.integers import integer_of
 from nodes.pgtypes.strings import parse_text, string_of
@@ -17,10 +17,11 @@ from nodes.protocol import Value
 
 __all__ = ["FUNCTIONS"]
 
-_LINE: Final = 76
-"""Characters of a line of base64."""
+_FULL_LINE: Final = re.compile(".{76}")
+"""A line of base64."""
 
-_SPACES: Final = re.compile(r"[ \t\n\r]")
+_SPACES: Final = " \t\n\r"
+_BASE64: Final = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 
 
 def _unknown(name: str) -> FunctionError:
@@ -36,7 +37,7 @@ def _encode(data: Value, encoding: Value) -> str:
             return content.hex()
         case "base64":
             text = base64.b64encode(content).decode()
-            return "\n".join(text[i : i + _LINE] for i in range(0, len(text), _LINE))
+            return _FULL_LINE.sub(r"\g<0>\n", text)  # also behind the last line, if it is full
         case "escape":
             return "".join(
                 f"\\{byte:03o}" if byte == 0 or byte > 127 else "\\\\" if byte == 92 else chr(byte)
@@ -49,10 +50,9 @@ def _decode(text: Value, encoding: Value) -> bytes:
     content, name = string_of(text), string_of(encoding)
     match name.lower():
         case "hex":
-            digits = _SPACES.sub("", content)
-            return parse_bytea("\\x" + digits)
+            return parse_hex(content)
         case "base64":
-            return _from_base64(_SPACES.sub("", content))
+            return _from_base64(content)
         case "escape":
             if content.startswith("\\x"):
                 raise ValueFormatError("22P02", "invalid input syntax for type bytea")
@@ -60,20 +60,35 @@ def _decode(text: Value, encoding: Value) -> bytes:
     raise _unknown(name)
 
 
-def _from_base64(digits: str) -> bytes:
-    for digit in digits:
-        if not (digit.isascii() and (digit.isalnum() or digit in "+/=")):
-            raise FunctionError(
-                "22023", f'invalid symbol "{digit}" found while decoding base64 sequence'
-            )
-    try:
-        return base64.b64decode(digits, validate=True)
-    except (binascii.Error, ValueError) as exc:
+def _from_base64(text: str) -> bytes:
+    """As pg_base64_decode: after an end sequence digits may go on, in groups as short as it."""
+    found = bytearray()
+    group, count, end = 0, 0, 0
+    for character in text:
+        if character in _SPACES:
+            continue
+        if character == "=":
+            if not end and count < 2:
+                raise FunctionError("22023", 'unexpected "=" while decoding base64 sequence')
+            end = end or count - 1
+            digit = 0
+        else:
+            digit = _BASE64.find(character)
+            if digit < 0:
+                raise FunctionError(
+                    "22023", f'invalid symbol "{character}" found while decoding base64 sequence'
+                )
+        group, count = group << 6 | digit, count + 1
+        if count == 4:
+            found += group.to_bytes(3)[: end or 3]
+            group, count = 0, 0
+    if count:
         raise FunctionError(
             "22023",
             "invalid base64 end sequence",
             hint="Input data is missing padding, is truncated, or is otherwise corrupted.",
-        ) from exc
+        )
+    return bytes(found)
 
 
 def _part(data: Value, start: Value, length: Value) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,7 +19,16 @@ from nodes.pgtypes.formats import (
 from nodes.pgtypes.strings import like, string_of
 from nodes.protocol import Value
 
-__all__ = ["BYTEA", "CODECS", "FUNCTIONS", "UUID", "bytes_of", "parse_bytea", "parse_uuid"]
+__all__ = [
+    "BYTEA",
+    "CODECS",
+    "FUNCTIONS",
+    "UUID",
+    "bytes_of",
+    "parse_bytea",
+    "parse_hex",
+    "parse_uuid",
+]
 
 BYTEA: Final = 17
 UUID: Final = 2950
@@ -26,7 +36,7 @@ UUID: Final = 2950
 _UUID_BYTES: Final = 16
 _UUID_TEXT: Final = re.compile(r"(?:[0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}\Z")
 _ESCAPE: Final = re.compile(rb"\\(?:\\|[0-3][0-7]{2})|[^\\]")
-_HEX_SPACES: Final = re.compile(r"[ \t\n\r]")
+_HEX_SPACES: Final = " \t\n\r"
 
 
 def bytes_of(value: Value) -> bytes:
@@ -54,7 +64,7 @@ def _bytea_binary(value: Value) -> bytes:
 def parse_bytea(text: str) -> bytes:
     """Both formats PostgreSQL reads: \\x and hexadecimal digits, or characters and escapes."""
     if text.startswith("\\x"):
-        return _hex(_HEX_SPACES.sub("", text[2:]))
+        return parse_hex(text[2:])
     found = bytearray()
     data = text.encode()
     at = 0
@@ -72,13 +82,26 @@ def bad_syntax_of_bytea() -> ValueFormatError:
     return ValueFormatError("22P02", "invalid input syntax for type bytea")
 
 
-def _hex(digits: str) -> bytes:
-    for digit in digits:
-        if digit not in "0123456789abcdefABCDEF":
-            raise ValueFormatError("22023", f'invalid hexadecimal digit: "{digit}"')
-    if len(digits) % 2:
-        raise ValueFormatError("22023", "invalid hexadecimal data: odd number of digits")
-    return bytes.fromhex(digits)
+def parse_hex(text: str) -> bytes:
+    """Pairs of hexadecimal digits, with spaces before each pair and at the end (hex_decode)."""
+    found = bytearray()
+    at = 0
+    while at < len(text):
+        if text[at] in _HEX_SPACES:
+            at += 1
+            continue
+        high = _digit(text[at])
+        if at + 1 == len(text):
+            raise ValueFormatError("22023", "invalid hexadecimal data: odd number of digits")
+        found.append(high << 4 | _digit(text[at + 1]))
+        at += 2
+    return bytes(found)
+
+
+def _digit(character: str) -> int:
+    if character not in string.hexdigits:
+        raise ValueFormatError("22023", f'invalid hexadecimal digit: "{character}"')
+    return int(character, 16)
 
 
 def _as_it_is(data: bytes) -> Value:

@@ -65,8 +65,14 @@ _JULIAN_OF_2000: Final = 2_451_545
 def _unit(name: str, kind: str) -> str:
     unit = _UNITS.get(name.lower())
     if unit is None:
-        raise _unrecognized(name, kind)
+        raise _unsupported(name, kind) if name.lower() in _MOMENTS else _unrecognized(name, kind)
     return unit
+
+
+_MOMENTS: Final = frozenset(
+    {"-infinity", "allballs", "infinity", "now", "today", "tomorrow", "yesterday"}
+)
+"""Words of dates that are no units."""
 
 
 def _unrecognized(name: str, kind: str) -> FunctionError:
@@ -328,7 +334,11 @@ def _age(later: Value, earlier: Value) -> str:
     """Years, months and days between two timestamps, as one counts on a calendar."""
     a, b = integer_of(later), integer_of(earlier)
     if not is_finite_timestamp(a) or not is_finite_timestamp(b):
-        raise FunctionError("22008", "cannot subtract infinite timestamps")
+        raise FunctionError(
+            "0A000",
+            "age() of infinity is not supported: PostgreSQL 15 takes it for a date",
+            hint="Test for it with isfinite().",
+        )
     sign = 1
     if a < b:
         a, b, sign = b, a, -1
@@ -343,12 +353,18 @@ def _age(later: Value, earlier: Value) -> str:
     return store_span(Span(sign * months, sign * days, sign * clock))
 
 
+_EPOCHS: Final = (-210_866_803_200.0, 9_224_318_016_000.0)
+"""Seconds from 1970 to the ends of what a timestamp can be."""
+
+
 def _from_epoch(seconds: Value) -> int:
     if type(seconds) is not float and type(seconds) is not int:
         raise FunctionError("42804", "a number was expected")
     number = float(seconds)
     if math.isinf(number):
         return (1 << 63) - 1 if number > 0 else -(1 << 63)
+    if not _EPOCHS[0] <= number < _EPOCHS[1]:
+        raise FunctionError("22008", f'timestamp out of range: "{number:g}"')
     return round(number * _SECOND_US) + UNIX_EPOCH_US
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
+from nodes.pgtypes.date_faults import MONTHS, WEEKDAYS, fault
 from nodes.pgtypes.formats import SPACES, ValueFormatError
 
 __all__ = ["Parts", "microseconds_of", "read_parts"]
@@ -37,25 +38,6 @@ class Parts:
     infinite: int = 0
 
 
-_MONTHS: Final = {
-    name: number
-    for number, names in enumerate(
-        (
-            ("jan", "january"), ("feb", "february"), ("mar", "march"), ("apr", "april"),
-            ("may",), ("jun", "june"), ("jul", "july"), ("aug", "august"),
-            ("sep", "sept", "september"), ("oct", "october"), ("nov", "november"),
-            ("dec", "december"),
-        ),
-        1,
-    )
-    for name in names
-}  # fmt: skip
-_WEEKDAYS: Final = frozenset(
-    (
-        "sun", "sunday", "mon", "monday", "tue", "tues", "tuesday", "wed", "weds", "wednesday",
-        "thu", "thur", "thurs", "thursday", "fri", "friday", "sat", "saturday",
-    )
-)  # fmt: skip
 _UTC: Final = frozenset({"z", "utc", "gmt", "zulu", "ut", "uct"})
 _MOMENTS: Final = frozenset({"now", "today", "tomorrow", "yesterday"})
 
@@ -73,7 +55,7 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.ASCII,
 )
 
-_NAMED_MONTH: Final = "(?:" + "|".join(sorted(_MONTHS, key=len, reverse=True)) + ")"
+_NAMED_MONTH: Final = "(?:" + "|".join(sorted(MONTHS, key=len, reverse=True)) + ")"
 _ISO_DATE: Final = r"(?: \d{4,7}-\d{1,2}-\d{1,2} | \d{8} )"
 _NAMED_DATE: Final = (
     "(?:"
@@ -94,7 +76,7 @@ _ZONE: Final = r"""(?: z|utc|gmt|zulu|ut|uct
     | [+-](?: \d{1,2}(?::\d{1,2}(?::\d{1,2})?)? | \d{4} | \d{6}) )"""
 _TIME: Final = rf"""(?: \d{{1,2}}:\d{{1,2}}(?::\d{{1,2}}(?:\.\d*)?)?
         (?: \s*[ap]m(?:\s+{_ZONE})? | \s*{_ZONE} )?
-    | \d{{6}}(?:\.\d*)? | allballs )"""
+    | \d{{6}}(?:\.\d+)? | allballs )"""
 _AFTER_DATE: Final = rf"(?: \s+{_TIME} | \s*(?:z|utc|gmt) | \s+{_ZONE} )?"
 _ERA: Final = r"(?: \s+(?:bc|ad) )"
 _FLAGS: Final = re.VERBOSE | re.ASCII | re.IGNORECASE
@@ -134,6 +116,28 @@ class _Reader:
             "22007", f'invalid input syntax for type {self.kind}: "{self.text}"'
         )
 
+    def faulty(self, sqlstate: str) -> ValueFormatError:
+        """What PostgreSQL says of the text; if that is nothing, that it is not read here."""
+        match sqlstate:
+            case "22007":
+                return self.malformed()
+            case "22008":
+                return self.out_of_range()
+            case "22009":
+                return ValueFormatError(
+                    sqlstate, f'time zone displacement out of range: "{self.text}"'
+                )
+            case "22023":
+                return ValueFormatError(sqlstate, f'time zone "{self.text}" not recognized')
+        return self.unsupported()
+
+    def unsupported(self) -> ValueFormatError:
+        return ValueFormatError(
+            "0A000",
+            f'this form of a {self.kind} is not supported: "{self.text}"',
+            hint="Write it as 2024-02-29 12:34:56.789+01, or the part of that which it has.",
+        )
+
     def out_of_range(self, hint: str = "") -> ValueFormatError:
         return ValueFormatError(
             "22008", f'date/time field value out of range: "{self.text}"', hint=hint
@@ -161,11 +165,7 @@ class _Reader:
         parts = self._finish()
         sure = _SURE_TIME if self.kind == "time" else _SURE_DATE
         if not sure.fullmatch(trimmed):
-            raise ValueFormatError(
-                "0A000",
-                f'this form of a {self.kind} is not supported: "{self.text}"',
-                hint="Write it as 2024-02-29 12:34:56.789+01, or the part of that which it has.",
-            )
+            raise self.unsupported()
         return parts
 
     # ---- tokens
@@ -199,7 +199,7 @@ class _Reader:
         return year
 
     def _month_of(self, word: str) -> int:
-        month = _MONTHS.get(word.lower())
+        month = MONTHS.get(word.lower())
         if month is None:
             raise self.malformed()
         return month
@@ -274,15 +274,15 @@ class _Reader:
 
     def _word(self, text: str) -> None:
         word = text.lower()
-        if word in _MONTHS and self.month is None:
-            self.month = _MONTHS[word]
+        if word in MONTHS and self.month is None:
+            self.month = MONTHS[word]
             if self.year is not None and self.day is None and self.year < 100:
                 self.year, self.day = None, self.year
         elif word == "t" and self.clock is None:
             self.has_t = True
         elif word in ("bc", "b.c."):
             self.is_bc = True
-        elif word in ("ad", "a.d.") or word in _WEEKDAYS:
+        elif word in ("ad", "a.d.") or word in WEEKDAYS:
             pass
         elif word in ("am", "pm") and self.clock is not None and not self.half:
             self.half = word
@@ -349,4 +349,13 @@ def read_parts(text: str, kind: str) -> Parts:
     Raises ValueFormatError: 22007 for a text that is none, 22008 for a field out of its range,
     0A000 for what is PostgreSQL's but not read here.
     """
-    return _Reader(text, kind).read()
+    reader = _Reader(text, kind)
+    try:
+        return reader.read()
+    except ValueFormatError as exc:
+        if exc.sqlstate not in ("22007", "22008", "22009"):
+            raise
+        found = fault(text, is_time=kind == "time")
+        if found == exc.sqlstate:
+            raise
+        raise reader.faulty(found) from exc

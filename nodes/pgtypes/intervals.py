@@ -167,7 +167,9 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
-_DAY_AND_CLOCK: Final = re.compile(r"-\d+(?:\s+[\d:.]+)?")
+_DAY_AND_CLOCK: Final = re.compile(r"-[\d-]*(?:\s+[\d:.]+)?")
+_IGNORED: Final = re.compile(r"""[^\w\s@:.+-]|_""", re.ASCII)
+"""Characters that only separate to PostgreSQL."""
 _ISO: Final = re.compile(r"P(?:[+-]?[0-9.]+[YMWD])*(?:T(?:[+-]?[0-9.]+[HMS])+)?\Z")
 _ISO_PART: Final = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))([YMWDHS])")
 _ISO_UNITS: Final = {"Y": "year", "W": "week", "D": "day", "H": "hour", "S": "second"}
@@ -189,6 +191,8 @@ class _Sum:
 
     def add(self, number: str, unit: str) -> None:
         if unit in self.seen:
+            raise self.malformed()
+        if "clock" in self.seen and unit in ("hour", "minute", "second"):
             raise self.malformed()
         self.seen.add(unit)
         if len(number) > 64:
@@ -236,6 +240,28 @@ def _rounded(value: Decimal) -> int:
 def parse(text: str) -> str:
     """The stored form of what PostgreSQL reads as an interval: its own style, ISO 8601's
     `P1Y2M3DT4H5M6S`, SQL's `1-2` and `3 4:05:06`."""
+    try:
+        return _parsed(text)
+    except ValueFormatError as exc:
+        plain = _IGNORED.sub(" ", text)
+        if exc.sqlstate != "22007" or plain == text:
+            raise
+        try:
+            _parsed(plain)
+        except ValueFormatError as other:
+            if other.sqlstate == "22007":
+                raise exc from None
+            raise ValueFormatError(
+                other.sqlstate, f'interval field value out of range: "{text}"'
+            ) from None
+        raise ValueFormatError(
+            "0A000",
+            f'this form of an interval is not supported: "{text}"',
+            hint="Write it as 1 day 02:03:04.",
+        ) from None
+
+
+def _parsed(text: str) -> str:
     total = _Sum(text)
     trimmed = text.strip(SPACES)
     if trimmed[:1] == "P":

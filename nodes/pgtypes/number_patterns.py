@@ -83,21 +83,36 @@ def _read(text: str) -> Pattern:
             places.append(",")
         else:
             places.append('"' + (found["quoted"] if found["quoted"] is not None else found[0]))
+    if not whole and not fraction:
+        if leading or trailing or brackets or "." in places or "," in places:
+            raise FunctionError(
+                "0A000",
+                f'the pattern "{text}", which has no digits, is not supported',
+                hint="Write 9 or 0 where digits shall be.",
+            )
+        return Pattern(tuple(places), 0, 0, True, "", "", False)
     return Pattern(tuple(places), whole, fraction, fills, leading, trailing, brackets)
 
 
-def _to_char(number: Decimal, text: str, *, is_float: bool = False) -> str | None:
-    """A float keeps its sign where a number that is rounded to zero has none."""
+def _to_char(number: Decimal, text: str) -> str:
     if not text:
-        return None
+        return ""
     pattern = _read(text)
     rounded = numerics.to_scale(number.copy_abs(), pattern.fraction, ROUND_HALF_UP)
-    is_negative = number.is_signed() and (is_float or bool(rounded))
-    digits = format(rounded, "f")
+    is_negative = number.is_signed() and bool(rounded)
+    return _shown(format(rounded, "f"), pattern, is_negative=is_negative)
+
+
+def _shown(digits: str, pattern: Pattern, *, is_negative: bool) -> str:
+    """The digits, of which there may be fewer behind the point than the pattern has: there it
+    ends."""
     whole, _, fraction = digits.partition(".")
+    shown = len(fraction)
     whole = whole.lstrip("0")
+    is_over = False
     if len(whole) > pattern.whole:
-        whole, fraction = "#" * pattern.whole, "#" * pattern.fraction
+        whole, fraction = "#" * pattern.whole, "#" * shown
+        is_over = True
     first_zero = next((i for i, mark in enumerate(pattern.places) if mark == "0"), None)
     last_zero = max((i for i, mark in enumerate(pattern.places) if mark == "0"), default=-1)
     has_point = "." in pattern.places
@@ -133,11 +148,15 @@ def _to_char(number: Decimal, text: str, *, is_float: bool = False) -> str | Non
                 out.append(" ")
         elif mark in "90":
             behind += 1
+            if behind > shown:
+                break
             digit = fraction[behind - 1]
             if pattern.fills and last_zero < at and not fraction[behind - 1 :].strip("0"):
                 continue
             out.append(digit)
         elif mark == ".":
+            if pattern.fraction > shown == 0 and not is_over:
+                break
             start()
             out.append(".")
         elif mark == ",":
@@ -147,7 +166,7 @@ def _to_char(number: Decimal, text: str, *, is_float: bool = False) -> str | Non
                 out.append(" ")
         else:
             out.append(mark[1:])
-    if not started:
+    if not started and pattern.whole + pattern.fraction:
         out.append(_SIGN)
     return _signed("".join(out), pattern, is_negative)
 
@@ -178,7 +197,7 @@ def _signed(text: str, pattern: Pattern, is_negative: bool) -> str:
     return text + shown if pattern.trailing else shown + text
 
 
-def _to_char_numeric(value: Value, pattern: Value) -> str | None:
+def _to_char_numeric(value: Value, pattern: Value) -> str:
     number = Decimal(string_of(value))
     if not number.is_finite():
         raise FunctionError(
@@ -187,18 +206,29 @@ def _to_char_numeric(value: Value, pattern: Value) -> str | None:
     return _to_char(number, string_of(pattern))
 
 
-def _to_char_integer(value: Value, pattern: Value) -> str | None:
+def _to_char_integer(value: Value, pattern: Value) -> str:
     return _to_char(Decimal(integer_of(value)), string_of(pattern))
 
 
-def _of_float(digits: int) -> Callable[[Value, Value], str | None]:
-    """Doubles are shown by so many significant digits."""
+def _of_float(digits: int) -> Callable[[Value, Value], str]:
+    """Doubles have so many digits at most, behind the point as many as are left."""
 
-    def to_char(value: Value, pattern: Value) -> str | None:
+    def to_char(value: Value, pattern: Value) -> str:
         number = float_of(value)
         if not math.isfinite(number):
             raise FunctionError("0A000", "to_char of infinity is not supported")
-        return _to_char(Decimal(f"{number:.{digits}g}"), string_of(pattern), is_float=True)
+        if not string_of(pattern):
+            return ""
+        made = _read(string_of(pattern))
+        shown = max(min(made.fraction, digits - len(f"{abs(number):.0f}")), 0)
+        if shown < made.fraction and (made.fills or made.brackets or made.trailing):
+            raise FunctionError(
+                "0A000",
+                "more digits than a float has are not supported in this pattern",
+                hint="Cast the number to numeric.",
+            )
+        is_negative = math.copysign(1.0, number) < 0  # it keeps its sign where it is rounded to 0
+        return _shown(f"{abs(number):.{shown}f}", made, is_negative=is_negative)
 
     return to_char
 
@@ -206,8 +236,10 @@ def _of_float(digits: int) -> Callable[[Value, Value], str | None]:
 _NUMBER: Final = re.compile(r"[0-9]")
 
 
-def _to_number(text: Value, pattern: Value) -> str:
+def _to_number(text: Value, pattern: Value) -> str | None:
     """What is written in a pattern: digits, a point, a sign; the rest is passed over."""
+    if not string_of(pattern):
+        return None
     made = _read(string_of(pattern))
     content = string_of(text).strip()
     is_negative = "-" in content or (made.brackets and content.startswith("<"))

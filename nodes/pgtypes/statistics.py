@@ -133,13 +133,18 @@ class _Regression(_Kept):
             n += 1
             sx += x
             sy += y
-            if n > 1:
+            if n == 1:  # what is not finite is not lost where there is but one
+                sxx, syy, sxy = x - x, y - y, (x - x) * (y - y)
+            else:
                 tx, ty = x * n - sx, y * n - sy
                 scale = 1.0 / (n * (n - 1))
                 sxx += tx * tx * scale
                 syy += ty * ty * scale
                 sxy += tx * ty * scale
-        return self._found(n, sx, sxx, sy, syy, sxy)
+        found = self._found(n, sx, sxx, sy, syy, sxy)
+        if found != found:
+            raise FunctionError("0A000", "NaN is not supported as a value of type double precision")
+        return found
 
     def _found(self, n: float, sx: float, sxx: float, sy: float, syy: float, sxy: float) -> Value:
         name = self._name

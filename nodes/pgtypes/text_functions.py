@@ -117,6 +117,8 @@ def _overlay(value: Value, new: Value, start: Value, length: Value) -> str:
     text, first, count = _text(value), _integer(start), _integer(length)
     if first <= 0:
         raise FunctionError("22011", "negative substring length not allowed")
+    if abs(first + count) >= 1 << 31:
+        raise FunctionError("22003", "integer out of range")
     return text[: first - 1] + _text(new) + text[max(first - 1 + count, 0) :]
 
 

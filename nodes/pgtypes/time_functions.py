@@ -64,7 +64,12 @@ def _make_interval(*fields: Value) -> str:
     if not math.isfinite(seconds):
         raise FunctionError("22008", "interval out of range")
     clock = hours * _HOUR_US + minutes * _MINUTE_US + _microseconds(seconds)
-    return store_span(Span(years * 12 + months, weeks * 7 + days, clock))
+    made = Span(years * 12 + months, weeks * 7 + days, clock)
+    if max(abs(made.months), abs(made.days)) >= 1 << 31 or abs(clock) >= 1 << 63:
+        raise FunctionError(
+            "0A000", "an interval out of range is not supported: PostgreSQL 15 wraps it around"
+        )
+    return store_span(made)
 
 
 def _cut(number: int, by: int) -> tuple[int, int]:

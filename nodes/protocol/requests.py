@@ -42,6 +42,9 @@ __all__ = [
     "Read",
     "Fetch",
     "CloseCursor",
+    "CloseGate",
+    "ConfirmGate",
+    "OpenGate",
     "Checksum",
     "GetChecksum",
     "Avoided",
@@ -159,6 +162,8 @@ class Speculate(Message, frozen=True, tag="speculate"):
     lock: Lock | None = None
     reads: bool = False
     """None of them writes."""
+    lock_ms: int = 0
+    """How long it may wait for the outcome of what is prepared; 0: as long as it has time."""
 
 
 class Forget(Message, frozen=True, tag="forget"):
@@ -268,6 +273,13 @@ class Read(Message, frozen=True, tag="read"):
     stream: bool = False
     """Of one statement: if its rows are more than one answer should hold, they come in pieces
     (`Piece`)."""
+    pin: int = 0
+    """Of one statement, streamed: in the state that was pinned under this number, at this node, and
+    at no level of its own."""
+    keeps_pin: bool = False
+    """Another one will be read there: else its end is that of the pin."""
+    lock_ms: int = 0
+    """As in `Speculate`."""
 
 
 class Fetch(Message, frozen=True, tag="fetch"):
@@ -283,6 +295,29 @@ class CloseCursor(Message, frozen=True, tag="closecursor"):
     """Nobody wants more of a streamed read; answered by `Done`."""
 
     cursor: int
+
+
+class CloseGate(Message, frozen=True, tag="closegate"):
+    """For a read of several groups at one instant: keep out what writes, and pin a state of what
+    these guards touch (`nodes.gates`). Asked of the leader; answered by `Pinned` or `NotPinned`.
+    The gate opens by itself."""
+
+    id: bytes  # random, from the router
+    guards: tuple[Guard, ...]
+
+
+class ConfirmGate(Message, frozen=True, tag="confirmgate"):
+    """When all groups have pinned, asked of the node that has: answered by `Done` if its gate was
+    never open before this came, as a leader that a majority confirms after it, else by `NotPinned`;
+    either way it is open then."""
+
+    id: bytes
+
+
+class OpenGate(Message, frozen=True, tag="opengate"):
+    """The snapshot is given up, and what it pinned; answered by `Done`."""
+
+    id: bytes
 
 
 class Checksum(Message, frozen=True, tag="checksum"):
@@ -365,6 +400,9 @@ RequestBody: TypeAlias = (
     | Read
     | Fetch
     | CloseCursor
+    | CloseGate
+    | ConfirmGate
+    | OpenGate
     | GetChecksum
     | GetStatus
     | GetCluster

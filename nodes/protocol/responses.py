@@ -31,6 +31,8 @@ __all__ = [
     "Locked",
     "Decided",
     "NotPrepared",
+    "Pinned",
+    "NotPinned",
     "RangeSum",
     "Checksums",
     "NoChecksum",
@@ -206,6 +208,19 @@ class NotPrepared(Message, frozen=True, tag="notprepared"):
     """A commit came for what is not prepared: it was aborted, and that has been forgotten."""
 
 
+class Pinned(Message, frozen=True, tag="pinned"):
+    """A gate is closed, and a read transaction open behind it (`Read.pin`)."""
+
+    pin: int
+    node: str = ""  # that has it
+
+
+class NotPinned(Message, frozen=True, tag="notpinned"):
+    """It did not come to that, or its gate was open; it may be asked for again."""
+
+    reason: str
+
+
 class RangeSum(Message, frozen=True):
     """A node of a table's Merkle tree."""
 
@@ -361,6 +376,8 @@ ResponseBody: TypeAlias = (
     | Locked
     | Decided
     | NotPrepared
+    | Pinned
+    | NotPinned
     | Checksums
     | NoChecksum
     | Changed

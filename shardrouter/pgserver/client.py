@@ -286,12 +286,13 @@ class Client(asyncio.Protocol):
 
     def _settle(self) -> None:
         """After the pump: one write, then whether to read on, to close, or to be gone."""
-        transport, connection, busy = self._transport, self._connection, self._busy
+        transport, connection, dialogue = self._transport, self._connection, self._dialogue
+        busy = self._greeting or (dialogue is not None and dialogue.busy)  # `_busy`
         if transport is None:
             if not busy:
                 self._retire()
             return
-        answering = self._dialogue is not None and self._dialogue.answering is not None
+        answering = dialogue is not None and dialogue.answering is not None
         if (
             self._stopping
             and not busy
@@ -311,8 +312,8 @@ class Client(asyncio.Protocol):
                     self._write()
                 transport.close()
             return
-        if self._dialogue is not None and self._idle_until is None and not (busy or answering):
-            seconds = self._dialogue.idle_timeout_s
+        if dialogue is not None and self._idle_until is None and not (busy or answering):
+            seconds = dialogue.idle_timeout_s
             if seconds > 0:
                 self._watch_idleness(seconds)
         held_back = busy or self._client_is_slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shardrouter.signatures.signature import Function, plain
+from shardrouter.signatures.signature import Function, absent, plain
 from shardrouter.types import (
     ARRAY_OF,
     BOOLEAN,
@@ -66,6 +66,8 @@ def _of_any(element: Type, kind: Type) -> Iterator[Function]:
     yield plain("array_dims", "pg_dims_array", TEXT, kind)
     yield plain("trim_array", "pg_trim_array", kind, kind, INTEGER)
     counts = ARRAY_OF[INTEGER]
+    yield absent("width_bucket", element, kind)
+    yield absent("array_fill", element, counts, counts)
     yield Function("array_fill", (element, counts), kind, "pg_fill_array({0}, {1})")
 
 

@@ -7,13 +7,14 @@ from typing import Literal
 
 from shardrouter.types import Type
 
-__all__ = ["Function", "plain"]
+__all__ = ["Function", "absent", "plain"]
 
 
 @dataclass(frozen=True)
 class Function:
-    """`text` is around {0}, {1}, ... or {all}. `node_function` also computes it for constants;
-    NULL in any argument is NULL. `is_volatile`: it answers differently from call to call."""
+    """`text` is around {0}, {1}, ... or {all}; empty if the function is not here. `node_function`
+    also computes it for constants; NULL in any argument is NULL. `is_volatile`: it answers
+    differently from call to call."""
 
     name: str
     arguments: tuple[Type, ...]
@@ -23,6 +24,11 @@ class Function:
     is_volatile: bool = False
     asks: Literal["", "session", "cluster"] = ""
     """What the router has to know to answer it (docs/catalogs.md)."""
+
+
+def absent(name: str, *arguments: Type) -> Function:
+    """One that PostgreSQL has and this database has not: a call that means it is refused."""
+    return Function(name, arguments, arguments[0], "")
 
 
 def plain(name: str, node: str, result: Type, *arguments: Type) -> Function:

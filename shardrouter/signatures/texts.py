@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shardrouter.signatures.signature import Function, plain
+from shardrouter.signatures.signature import Function, absent, plain
 from shardrouter.types import (
     ARRAY_OF,
     BIGINT,
@@ -12,6 +12,7 @@ from shardrouter.types import (
     BPCHAR,
     BYTEA,
     INTEGER,
+    NAME,
     TEXT,
 )
 
@@ -55,6 +56,7 @@ def rows() -> Iterator[Function]:
     yield plain("quote_ident", "pg_quote_ident", TEXT, TEXT)
     yield Function("quote_nullable", (TEXT,), TEXT, "pg_quote_nullable({0})")
     yield plain("unistr", "pg_unistr", TEXT, TEXT)
+    yield absent("substring", TEXT, TEXT, TEXT)
     yield from _regular_expressions()
     yield from _bytes()
 
@@ -81,6 +83,9 @@ def _regular_expressions() -> Iterator[Function]:
         arguments = (TEXT, TEXT, INTEGER, TEXT)[:count]
         places = ", ".join(f"{{{i}}}" for i in range(count))
         yield Function("regexp_count", arguments, INTEGER, f"pg_regexp_count({places}{rest})")
+    for count in range(1, 5):
+        numbers = (INTEGER, INTEGER, TEXT, INTEGER)[:count]
+        yield absent("regexp_substr", TEXT, TEXT, *numbers)
     for name in ("substring", "regexp_substr"):
         yield plain(name, "pg_regexp_substring", TEXT, TEXT, TEXT)
 
@@ -98,6 +103,9 @@ def _bytes() -> Iterator[Function]:
     yield Function("position", (BYTEA, BYTEA), INTEGER, "pg_position_bytea({1}, {0})")
     for name in ("btrim", "ltrim", "rtrim"):
         yield plain(name, f"pg_{name}_bytea", BYTEA, BYTEA, BYTEA)
+    yield absent("length", BYTEA, NAME)
+    for length in ((), (INTEGER,)):
+        yield absent("overlay", BYTEA, BYTEA, INTEGER, *length)
     yield plain("get_byte", "pg_get_byte", INTEGER, BYTEA, INTEGER)
     yield plain("set_byte", "pg_set_byte", BYTEA, BYTEA, INTEGER, INTEGER)
     yield plain("get_bit", "pg_get_bit", INTEGER, BYTEA, BIGINT)
@@ -105,5 +113,5 @@ def _bytes() -> Iterator[Function]:
     yield plain("md5", "pg_md5_bytea", TEXT, BYTEA)
     for name in ("sha224", "sha256", "sha384", "sha512"):
         yield plain(name, f"pg_{name}", BYTEA, BYTEA)
-    yield plain("convert_to", "pg_convert_to", BYTEA, TEXT, TEXT)
-    yield plain("convert_from", "pg_convert_from", TEXT, BYTEA, TEXT)
+    yield plain("convert_to", "pg_convert_to", BYTEA, TEXT, NAME)
+    yield plain("convert_from", "pg_convert_from", TEXT, BYTEA, NAME)

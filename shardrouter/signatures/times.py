@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shardrouter.signatures.signature import Function, plain
+from shardrouter.signatures.signature import Function, absent, plain
 from shardrouter.types import (
     BOOLEAN,
     DATE,
@@ -38,7 +38,10 @@ def _now() -> Iterator[Function]:
 def _parts_of_times() -> Iterator[Function]:
     for kind in (TIMESTAMP, TIMESTAMPTZ, DATE, TIME, INTERVAL):
         yield plain("extract", f"pg_extract_{kind.short}", NUMERIC, TEXT, kind)
-        yield plain("date_part", f"pg_datepart_{kind.short}", DOUBLE, TEXT, kind)
+        if kind is not DATE:
+            yield plain("date_part", f"pg_datepart_{kind.short}", DOUBLE, TEXT, kind)
+    of_midnight = "pg_datepart_timestamp({0}, pg_cast_timestamp_date({1}))"
+    yield Function("date_part", (TEXT, DATE), DOUBLE, of_midnight)
     for kind in (TIMESTAMP, TIMESTAMPTZ, INTERVAL):
         yield plain("date_trunc", f"pg_trunc_{kind.short}", kind, TEXT, kind)
     for kind in (TIMESTAMP, TIMESTAMPTZ):
@@ -68,6 +71,11 @@ def _made() -> Iterator[Function]:
     yield plain("isfinite", "pg_isfinite_interval", BOOLEAN, INTERVAL)
     yield plain("timezone", "pg_in_utc", TIMESTAMPTZ, TEXT, TIMESTAMP)
     yield plain("timezone", "pg_in_utc", TIMESTAMP, TEXT, TIMESTAMPTZ)
+    for kind in (TIMESTAMP, TIMESTAMPTZ, TIME):
+        yield absent("timezone", INTERVAL, kind)
+    yield absent("timezone", TEXT, TIME)
+    yield absent("date_trunc", TEXT, TIMESTAMPTZ, TEXT)
+    yield absent("make_timestamptz", *date, *clock, TEXT)
 
 
 def _patterns() -> Iterator[Function]:

@@ -33,6 +33,7 @@ from nodes.protocol import (
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import Membership
 from nodes.raft_engine import RaftEngine
+from nodes.two_phase import TwoPhaseView
 from tests.nodes.memory_files import ReceivedBytes, SentBytes
 
 __all__ = ["ELECTION_TICKS", "Call", "Group", "Member", "command"]
@@ -77,6 +78,7 @@ class Ledger:
 
     halted = ""
     fingerprint = ""
+    prepared = TwoPhaseView({}, {}, {})
     incarnation = 1
     switched_at = 0
 

@@ -146,7 +146,9 @@ def test_it_keeps_out_who_touches_what_it_touched_and_is_not_their_answer(group:
         group.command(statement(INSERT, 3, "a"), guards=(T,)),
         group.command(statement(INSERT, 4, "a")),
         group.command(statement(INSERT, 5, "a"), guards=(Guard("table:parent", 0),)),
-        group.command(statement("SELECT 1"), sets=(SetVersion("table:new", 1),)),
+        group.command(statement("SELECT 1"), guards=slots, sets=(SetVersion("table:new", 1),)),
+        group.command(statement("SELECT 1"), sets=(SetVersion("table:parent", 0),)),
+        group.command(statement("SELECT 1"), sets=(SetVersion("slot:7", 1),)),
     ]
     for write in kept_out:
         assert group.apply(write) == Locked(ID)
@@ -157,6 +159,7 @@ def test_it_keeps_out_who_touches_what_it_touched_and_is_not_their_answer(group:
         group.command(statement(INSERT, 7, "a"), guards=(T, Guard("slot:2", 0))),
         group.command(statement("SELECT 1"), guards=(Guard("table:other", 0), Guard("slot:1", 0))),
         group.command(statement("SELECT 1"), guards=(Guard("table:o", 0), Guard("home", 0))),
+        group.command(statement("SELECT 1"), sets=(SetVersion("table:newer", 1),)),
         Fence(group.session, 900, 0),
         OpenSession("r2"),
     ]
@@ -293,13 +296,16 @@ async def test_a_change_of_the_schema_comes_with_its_version(group: Group, commi
     made = "CREATE TABLE n (id INTEGER NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID"
     step = Defined((Statement(made),), digest_of(StatementResult(0)))
     write = replaced(
-        group.command(guards=(T,), sets=(SetVersion("table:n", 1),)),
+        group.command(guards=(T, Guard("slot:1", 0)), sets=(SetVersion("table:n", 1),)),
         transaction=Transaction(5_000_000, 11, (step,)),
     )
-    body = group.prepare(write=write, anchor="s2")
+    body = group.prepare(write=write, anchor="s2", tied=("table:parent",))
     group.prepared(body)
+    for name in ("t", "n", "parent"):
+        touching = (Guard(f"table:{name}", 0), Guard("slot:2", 0))
+        assert group.apply(group.command(statement("SELECT 1"), guards=touching)) == Locked(ID)
     other = group.command(statement("SELECT 1"), guards=(Guard("table:other", 0),))
-    assert group.apply(other) == Locked(ID), "nobody knows what it changes"
+    assert isinstance(group.apply(other), Done), "what it does not change goes on"
     assert "n" not in content(group.directory)
     group.outcome(body, commit=commit)
     assert ("n" in content(group.directory)) is commit

@@ -41,6 +41,7 @@ from nodes.raft.lease import LeaseRule
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import HardState, LogEntry, Membership, RaftMessage, ReadAnswer
 from nodes.raft_engine import RaftEngine
+from nodes.two_phase import TwoPhaseView
 from tests.nodes.memory_files import ReceivedBytes, SentBytes
 
 ELECTION_TICKS = 8
@@ -131,6 +132,7 @@ class Journal:
 
     halted = ""
     fingerprint = ""
+    prepared = TwoPhaseView({}, {}, {})
     incarnation = 1
     switched_at = 0
 

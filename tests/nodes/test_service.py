@@ -49,6 +49,7 @@ from nodes.protocol import (
     Write,
 )
 from nodes.service import GroupService, decode_body
+from nodes.two_phase import Touched
 from nodes.work import UNWANTED, Work
 
 HOLDER = TransactionId(1, 1, 1)
@@ -111,6 +112,20 @@ class HeldEngine:
     def status(self) -> ReplicaStatus:
         return ReplicaStatus("g", 1, "leader", "n1", 1, 1, 1, 1)
 
+    def close_gate(
+        self, id: bytes, touched: Touched, pin: Callable[[], None], done: Barrier
+    ) -> None:
+        raise AssertionError("nothing was asked to be pinned")
+
+    def confirm_gate(self, id: bytes, done: Barrier) -> None:
+        raise AssertionError("nothing was pinned")
+
+    def open_gate(self, id: bytes) -> None:
+        raise AssertionError("nothing was pinned")
+
+    def look_at_gates(self) -> float | None:
+        return None
+
 
 @dataclass
 class Shelf:
@@ -125,6 +140,15 @@ class Shelf:
 
     async def read_stream(self, read: Read, timeout_s: float) -> ResponseBody:
         return Piece(StatementResult(1), 1, 9)
+
+    async def reserve_pin(self, timeout_s: float) -> int | Busy | SqlFailure:
+        raise AssertionError("nothing was asked to be pinned")
+
+    def pin(self, number: int) -> None:
+        raise AssertionError("nothing was asked to be pinned")
+
+    async def read_pinned(self, read: Read, timeout_s: float) -> ResponseBody:
+        raise AssertionError("nothing was pinned")
 
     async def fetch(self, asked: Fetch, timeout_s: float) -> ResponseBody:
         return Done((StatementResult(asked.cursor),), 1)

@@ -35,7 +35,7 @@ def drained(queue: FairQueue[str]) -> list[str]:
 def test_nobody_is_lost_and_each_client_keeps_its_order(asked: list[tuple[str, int]]) -> None:
     queue: FairQueue[str] = FairQueue(0.0)
     for number, (client, cost) in enumerate(asked):
-        assert not queue.add(client, f"{client}{number}", cost, 0.0, QUEUE_MAX)
+        assert not queue.add(client, f"{client}{number}", cost, 0.0)
     out = drained(queue)
     assert sorted(out) == sorted(f"{client}{number}" for number, (client, _) in enumerate(asked))
     for client in "abc":
@@ -46,8 +46,8 @@ def test_nobody_is_lost_and_each_client_keeps_its_order(asked: list[tuple[str, i
 def test_one_that_sends_a_thousand_does_not_keep_out_one_that_sends_one() -> None:
     queue: FairQueue[str] = FairQueue(0.0)
     for number in range(1000):
-        queue.add("many", f"m{number}", 1, 0.0, QUEUE_MAX)
-    queue.add("one", "o", 1, 0.0, QUEUE_MAX)
+        queue.add("many", f"m{number}", 1, 0.0)
+    queue.add("one", "o", 1, 0.0)
     assert "o" in [queue.next() for _ in range(10)]
 
 
@@ -55,8 +55,8 @@ def test_one_that_sends_a_thousand_does_not_keep_out_one_that_sends_one() -> Non
 def test_clients_share_by_cost_and_not_by_number(cost: int, other: int) -> None:
     queue: FairQueue[str] = FairQueue(0.0)
     for _ in range(120):
-        queue.add("a", "a", cost, 0.0, QUEUE_MAX)
-        queue.add("b", "b", other, 0.0, QUEUE_MAX)
+        queue.add("a", "a", cost, 0.0)
+        queue.add("b", "b", other, 0.0)
     spent = Counter[str]()
     for _ in range(60):
         name = queue.next()
@@ -66,36 +66,36 @@ def test_clients_share_by_cost_and_not_by_number(cost: int, other: int) -> None:
 
 def test_a_burst_is_waited_for_and_a_standing_queue_is_not() -> None:
     queue: FairQueue[str] = FairQueue(0.0)
-    queue.add("a", "first", 1, 10.0, 0)
+    queue.add("a", "first", 1, 10.0)
     assert queue.late(10.0 + INTERVAL_S * 0.99, 0) == []
-    queue.add("a", "second", 1, 10.0 + INTERVAL_S * 0.99, 0)
+    queue.add("a", "second", 1, 10.0 + INTERVAL_S * 0.99)
     assert queue.late(10.0 + INTERVAL_S, 0) == ["first"]
-    queue.add("a", "third", 1, 10.0 + INTERVAL_S, 0)
+    queue.add("a", "third", 1, 10.0 + INTERVAL_S)
     assert queue.late(10.0 + INTERVAL_S + 1.01 * TARGET_S, 0) == ["second", "third"]
-    queue.add("a", "fourth", 1, 20.0, 0)  # it was empty
+    queue.add("a", "fourth", 1, 20.0)  # it was empty
     assert queue.late(20.0 + TARGET_S, 0) == []
 
 
 def test_those_who_may_wait_in_any_case_are_never_late() -> None:
     queue: FairQueue[str] = FairQueue(0.0)
     for number in range(10):
-        queue.add("ab"[number % 2], str(number), 1, 0.0, 4)
+        queue.add("ab"[number % 2], str(number), 1, 0.0)
     assert len(queue.late(9.0, 4)) == 6
     assert queue.late(99.0, 4) == []
 
 
 def test_when_there_is_no_room_the_longest_queue_gives() -> None:
     queue: FairQueue[str] = FairQueue(0.0)
-    queue.add("small", "s", 1, 0.0, QUEUE_MAX)
+    queue.add("small", "s", 1, 0.0)
     for number in range(QUEUE_MAX - 1):
-        assert queue.add("large", f"l{number}", 1, 0.0, QUEUE_MAX) == []
-    assert queue.add("small", "t", 1, 0.0, QUEUE_MAX) == [f"l{QUEUE_MAX - 2}"]
+        assert queue.add("large", f"l{number}", 1, 0.0) == []
+    assert queue.add("small", "t", 1, 0.0) == [f"l{QUEUE_MAX - 2}"]
     assert len(queue) == QUEUE_MAX
 
 
 def test_who_gives_up_does_not_wait_any_more() -> None:
     queue: FairQueue[str] = FairQueue(0.0)
-    queue.add("a", "x", 1, 0.0, 9)
+    queue.add("a", "x", 1, 0.0)
     assert queue.remove("a", "x")
     assert not queue.remove("a", "x")
     assert len(queue) == 0

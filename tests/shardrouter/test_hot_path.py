@@ -24,9 +24,9 @@ from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
 from tests.shardrouter.scripted import Cut, Hold, Reply, advance, run, scripted
 
-CALLS_MAX = {"select": 40, "insert": 50, "update": 50}
+CALLS_MAX = {"select": 34, "insert": 44, "update": 44}
 """Calls of Python functions for a statement, from its bytes to those of its answer; CPU follows
-them. Of these the wire has about 20."""
+them. Of these the wire has about 16."""
 
 ROW = Done((StatementResult(1, b"", (("a",),)),), 1)
 WRITTEN = Done((StatementResult(1),), 1)

@@ -13,8 +13,9 @@ import pytest
 from bench.hot_path import SQL, KnownSchema
 from nodes.protocol import Read, Speculate
 from shardrouter import admission
-from shardrouter.admitting import Gate
+from shardrouter.admitting import REFUSAL_S, Gate
 from shardrouter.catalogs.asking import Catalogs
+from shardrouter.contacts import OVERDUE_S, WATCH_S
 from shardrouter.execution import Execution
 from shardrouter.fair_queue import INTERVAL_S
 from shardrouter.finishing import Finishing
@@ -155,5 +156,62 @@ def test_a_shard_without_a_leader_takes_no_place_from_the_others() -> None:
             assert crowd.gate.places.waiting == 0
             assert not lost.results
             assert not asked.results
+
+    run(scenario())
+
+
+def test_a_shard_that_is_silent_while_others_answer_takes_no_places() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.script = lambda group, _: ROW if group == "meta" else Hold
+
+            def asks() -> None:
+                deadline = asyncio.get_running_loop().time() + 99.0
+                shards.submit_read("shard-1", (), (), True, deadline, lambda _: None)
+
+            async def hears_another() -> None:
+                deadline = asyncio.get_running_loop().time() + 99.0
+                await shards.read("meta", (), deadline=deadline)
+
+            asks()
+            await n1.until_got(1)
+            advance(OVERDUE_S + WATCH_S)
+            await n1.until_asked_status()  # overdue ones were looked for
+            assert shards.stalled() == 0, "nobody answers: it may be the disk of all of them"
+            await hears_another()
+            advance(WATCH_S)
+            await until(lambda: shards.stalled() == 1)
+            asks()
+            await n1.until_got(3)
+            assert shards.stalled() == 2, "from the first moment"
+            n1.held[0](ROW)
+            await hears_another()  # behind it
+            asks()
+            advance(WATCH_S)
+            await until(lambda: shards.stalled() == 0)
+
+    run(scenario())
+
+
+def test_each_is_refused_in_its_time_and_all_of_them_at_the_end() -> None:
+    async def scenario() -> None:
+        gate, told = Gate(), list[str]()
+
+        def refused(name: str) -> None:
+            gate.refuse(lambda: told.append(name))
+
+        refused("a")
+        advance(REFUSAL_S / 2)
+        refused("b")
+        advance(REFUSAL_S / 2)
+        await until(lambda: told == ["a"])
+        refused("c")
+        advance(REFUSAL_S / 2)
+        await until(lambda: told == ["a", "b"])
+        gate.close()
+        assert told == ["a", "b"], "not from within"
+        await until(lambda: told == ["a", "b", "c"])
+        refused("d")
+        await until(lambda: told == ["a", "b", "c", "d"])
 
     run(scenario())

@@ -275,8 +275,6 @@ async def test_rows_written_meanwhile_decide_whether_it_commits(router: Router) 
 async def test_what_cannot_be_in_a_transaction(router: Router) -> None:
     client = await client_of(router)
     for sql, code in (
-        ("CREATE TABLE sharded (id int PRIMARY KEY) WITH (shard_key = 'id')", "0A000"),
-        ("CREATE TABLE everywhere (id int PRIMARY KEY) WITH (reference = true)", "0A000"),
         ("CREATE ROLE somebody", "0A000"),
         ("DROP ROLE somebody", "0A000"),
     ):

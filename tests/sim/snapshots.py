@@ -1,10 +1,10 @@
 """Snapshots over several groups, in the world of `tests.sim.two_phase`: the gates are the code that
-ships (`nodes.gates`), what asks for them is what a router does.
+ships (`nodes.gatekeeping`), what asks for them is what a router does.
 
-A client that only reads, in several groups, asks their leaders one after the other to close a gate
-and pin; when all have, each for its word that the gate was never open since and that it still
-leads; then it reads what is pinned. Whatever does not come in time is given up, and after some
-tries the read is a transaction like any other.
+A client that only reads, in several groups, asks their leaders, in any order, to close a gate and
+pin; when all have, each for its word that the gate was never open since, and then a quorum whether
+that leader still leads; then it reads what is pinned. Whatever does not come in time is given up,
+and after some tries the read is a transaction like any other.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from nodes.gatekeeping import Gatekeeper
 from nodes.two_phase import Touched, touched_by
 
-__all__ = ["GATE_STEPS", "TRIES", "Leader", "confirmed", "pinned", "snapshot"]
+__all__ = ["GATE_STEPS", "TRIES", "Leader", "leads", "snapshot"]
 
 GATE_STEPS: Final = 120
 """Steps that a gate lasts."""
@@ -28,22 +29,36 @@ class Leader(NamedTuple):
     """Who has been asked: a leader of a group in its term, who may be none any more."""
 
     group: Any
-    gates: Any
+    keeper: Gatekeeper
     term: int
 
 
-def pinned(leader: Leader, id_: bytes) -> Lists | None:
-    """What the leader shows, once it may be pinned. One that was deposed shows what it had."""
-    group, gates, term = leader
-    if group.term != term or not gates.may_pin(id_, group.applied, group.known.holder):
-        return None
-    gates.pinned(id_)
-    return dict(group.lists)
+def leads(leader: Leader) -> bool:
+    """What a quorum says."""
+    return bool(leader.group.term == leader.term)
 
 
-def confirmed(leader: Leader, id_: bytes) -> bool:
-    """Its gate was never open since, and a quorum says that it leads."""
-    return bool(leader.gates.confirms(id_)) and leader.group.term == leader.term
+class _Pins:
+    """What the leaders of some groups have pinned."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, Lists] = {}
+        self.answered: set[str] = set()
+        self.is_refused = False
+
+    def ask(self, leader: Leader, id_: bytes, touched: Touched) -> None:
+        name = leader.group.name
+
+        def pin() -> None:
+            self.states[name] = dict(leader.group.lists)
+
+        def done(refusal: object) -> None:
+            if refusal is None:
+                self.answered.add(name)
+            else:
+                self.is_refused = True
+
+        leader.keeper.close(id_, touched, pin, done)
 
 
 def snapshot(
@@ -53,40 +68,23 @@ def snapshot(
     guards of what is read in each."""
     id_ = b"%d" % number
     leaders: list[Leader] = []
-    found: dict[str, Lists] = {}
-    for name in sorted(groups):
-        group = world.groups[name]
-        touched = touched_by(groups[name])
-        leader = yield from _closed(world, group, id_, touched)
-        state: Lists | None = None
-        until = world.now + GATE_STEPS
-        while leader is not None and state is None and world.now < until:
-            yield
-            state = pinned(leader, id_)
-        if leader is not None:
-            leaders.append(leader)
-        if state is None:
-            break
-        found[name] = state
-    is_one = len(found) == len(groups)
+    pins = _Pins()
+    unsent = sorted(groups)
+    world.rng.shuffle(unsent)
+    until = world.now + 2 * GATE_STEPS
+    while len(pins.answered) < len(groups) and not pins.is_refused and world.now < until:
+        yield
+        if unsent:
+            group = world.groups[unsent.pop()]
+            if world.rng.random() < world.losses:
+                break  # the request, or its answer, is lost
+            leaders.append(Leader(group, group.keeper, group.term))
+            pins.ask(leaders[-1], id_, touched_by(groups[group.name]))
+    is_one = len(pins.answered) == len(groups)
     for leader in leaders:
         yield  # the others' answers are on their way
-        is_one = is_one and confirmed(leader, id_)
-    for group, gates, _ in leaders:
-        if gates.open(id_) and gates is group.gates:
-            group.let_in()
-    return found if is_one else None
-
-
-def _closed(
-    world: Any, group: Any, id_: bytes, touched: Touched
-) -> Generator[None, None, Leader | None]:
-    """The leader that has closed its gate; None if nobody did."""
-    until = world.now + GATE_STEPS
-    while world.now < until:
+        is_one = leader.keeper.confirm(id_) is None and is_one
+    for leader in leaders:
         yield
-        if world.rng.random() < world.losses:
-            return None  # the request, or its answer, is lost
-        if group.gates.close(id_, touched, group.entered, world.now):
-            return Leader(group, group.gates, group.term)
-    return None
+        is_one = is_one and leads(leader)
+    return pins.states if is_one else None

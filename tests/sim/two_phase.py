@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import structs
 
 from jepsen_like.history import Operation, Outcome
-from nodes.gates import Gates
+from nodes.gatekeeping import Gatekeeper
 from nodes.protocol import (
     Aborted,
     Decide,
@@ -145,12 +145,22 @@ class Group:
         self.proposals: list[tuple[Any, _Answered]] = []  # in the log, not committed
         self.resolution = Resolution(name, 0)
         self.term = 1
-        self.gates = Gates(GATE_STEPS)
         self.waiting: list[tuple[Any, _Answered]] = []  # at the gate
         self.entered = self.applied = 0  # of proposals
+        self.now: Callable[[], float] = lambda: 0
+        self.keeper = self._new_keeper()
+
+    def _new_keeper(self) -> Gatekeeper:
+        return Gatekeeper(
+            _Led(self),
+            now=lambda: self.now(),
+            enter=lambda: self.entered,
+            let_in=self.let_in,
+            lasts_s=GATE_STEPS,
+        )
 
     def propose(self, body: Any, answered: _Answered) -> None:
-        if self.gates.keeps_out(body):
+        if self.keeper.keeps_out(body):
             self.waiting.append((body, answered))
         else:
             self.entered += 1
@@ -165,7 +175,7 @@ class Group:
     def office(self) -> None:
         """Another replica leads."""
         self.term += 1
-        self.gates = Gates(GATE_STEPS)
+        self.keeper = self._new_keeper()  # the other one does not know
         self.waiting.clear()
         self.applied = self.entered
 
@@ -218,6 +228,21 @@ class Group:
         answer = found if isinstance(found, SqlFailure) else Done(found, self.index)
         self.sessions.record(write.session, write.seq, write.watermark, answer, self.index)
         return answer
+
+
+class _Led:
+    """What the gates of a group's leader are told of its state."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+
+    @property
+    def applied(self) -> int:
+        return self._group.applied
+
+    @property
+    def prepared(self) -> Any:
+        return self._group.known
 
 
 class _Router:
@@ -290,6 +315,7 @@ class _World:
         self.resolve_after = rng.choice([15, 80])
         for group in self.groups.values():
             group.resolution = Resolution(group.name, self.resolve_after)
+            group.now = lambda: self.now
         # How often a step is one of these; a run may have none, or many.
         self.crashes, self.expiries, self.elections, self.losses = (
             rng.choice([0, 1, 4]) * each for each in (0.001, 0.001, 0.004, 0.03)
@@ -397,9 +423,10 @@ def run(seed: int, *, transactions: int = 120, make: Callable[[str], Group] = Gr
             router = rng.choice(world.routers)
             clients.append(_client(world, router, transactions - left, values))
         for group in world.groups.values():
-            if group.gates.expire(world.now):
+            gates = group.keeper.gates
+            if gates.is_closed and world.now >= gates.ends:
                 found.count("gates that opened by themselves")
-                group.let_in()
+            group.keeper.look()
             if rng.random() < 0.02:
                 world.resolve(group)
         if clients and rng.random() < 0.5:

@@ -36,8 +36,9 @@ transaction and SQLSTATEs. *Supported* is what both answer alike. *Refused* is S
 a hint, before anything has happened. *Different* is a fault, and is listed until it is mended.
 
 `make differential` makes statements of all supported constructs at random and compares the same
-(`make nightly`: 20 000 of them; some hundred in `make test`). Operands of an expression are shown
-by their types.
+(`make nightly`: 20 000 of them; some hundred in `make test`); `make differential-sweep` makes
+single expressions, of every type, value and way to hand it over. Operands of an expression are
+shown by their types.
 """
 
 EXPLAINED_HEAD: Final = """\

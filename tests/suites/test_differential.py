@@ -21,10 +21,12 @@ from tests.suites.differential.programs import (
     Difference,
     Tally,
     _is_explained,
+    each_alone,
     explore,
     minimal,
 )
 from tests.suites.differential.statements import STATEMENTS
+from tests.suites.differential.sweep import Sweep, subjects
 from tests.suites.differential.trees import leaf, listed, render, smaller, tags, template
 from tests.suites.differential.worker import LENGTH_OVER_SHARDS, Found, Share, _behind, all_worked
 from tests.suites.pgclient import Answer, Column
@@ -52,7 +54,6 @@ def test_hundreds_of_statements_made_at_random(pair: Pair) -> None:
     @settings(
         max_examples=14,
         deadline=None,
-        derandomize=True,
         database=None,
         phases=[Phase.generate],  # what differs is made smaller as a tree, below
         suppress_health_check=list(HealthCheck),
@@ -97,6 +98,15 @@ def test_a_worker_that_dies_costs_its_program() -> None:
     assert rest.statements == 40
     with pytest.raises(RuntimeError, match="exit code 1"):
         _behind(replace(share, known=None), Found(), exitcode=1)
+
+
+@pytest.mark.slow
+def test_expressions_of_every_type_made_at_random(pair: Pair) -> None:
+    tally = Tally()
+    sweep = Sweep(random.Random(1), subjects(pair))
+    found = list(each_alone(pair, (sweep.make() for _ in range(300)), tally))
+    assert not found, "\n".join(str(minimal(pair, one)) for one in found)
+    assert tally.refused < tally.statements / 5
 
 
 @pytest.mark.slow

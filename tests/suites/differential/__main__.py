@@ -1,4 +1,5 @@
 """`make differential`: programs at random on this database and on a real PostgreSQL;
+`make differential-sweep`: single expressions of all types, on both;
 `make differential-shards`: on this database over three shards, and over one.
 
 A program is made from a seed. What is different is shown as the smallest program that shows it;
@@ -25,7 +26,8 @@ REFUSALS_SHOWN = 12
 @click.option("--seed", default=0, show_default=True, help="Of the first program.")
 @click.option("--workers", default=2, show_default=True, help="Processes that compare.")
 @click.option("--shards", "over_shards", is_flag=True, help="Three shards against one.")
-def main(statements: int, seed: int, workers: int, *, over_shards: bool) -> None:
+@click.option("--sweep", is_flag=True, help="Single expressions of every type, not programs.")
+def main(statements: int, seed: int, workers: int, *, over_shards: bool, sweep: bool) -> None:
     """Compare answers, types, names and SQLSTATEs of statements made at random."""
     began = time.monotonic()
     if not over_shards:
@@ -37,7 +39,7 @@ def main(statements: int, seed: int, workers: int, *, over_shards: bool) -> None
     each = -(-statements // workers)
     known = frozenset(supported_in(PAGE.read_text(encoding="utf-8"))) if over_shards else None
     shares = [
-        Share(range(seed + at, seed + statements + at, workers), each, over_shards, known)
+        Share(range(seed + at, seed + statements + at, workers), each, over_shards, sweep, known)
         for at in range(workers)
     ]
     found = all_worked(shares)
@@ -49,7 +51,7 @@ def main(statements: int, seed: int, workers: int, *, over_shards: bool) -> None
         f"from {seed}, {found.different} different; {tally.refused} refused here, "
         f"{tally.failed} with the same error, {tally.explained} with another one for a known "
         f"reason, {tally.uncompared} not compared (PostgreSQL took too long); "
-        f"{len(tally.constructs)} of {len(found.known or known or ())} constructs, "
+        f"{len(tally.constructs)} of {len(found.known or known or ()) or 'all'} constructs, "
         f"{time.monotonic() - began:.0f} s"
     )
     sys.exit(1 if found.different else 0)

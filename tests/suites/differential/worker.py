@@ -15,13 +15,16 @@ from tests.suites.differential.grammar import Grammar
 from tests.suites.differential.measure import measure
 from tests.suites.differential.over_shards import OverShards
 from tests.suites.differential.pair import Pair, Sharded, running_pair, running_shards
-from tests.suites.differential.programs import Tally, explore, minimal
+from tests.suites.differential.programs import Tally, each_alone, explore, minimal
+from tests.suites.differential.sweep import Subject, Sweep, subjects
 from tests.suites.pgclient import Gone
 
 __all__ = ["Found", "Share", "all_worked", "work"]
 
 LENGTH: Final = 30
 """Statements of a program."""
+
+EXPRESSIONS_OF_A_SEED: Final = 200
 
 LENGTH_OVER_SHARDS: Final = 90
 """They begin with rows."""
@@ -41,6 +44,8 @@ class Share:
     statements: int
     over_shards: bool = False
     """This database over several shards against itself over one, instead of PostgreSQL."""
+    sweeps: bool = False
+    """Single expressions instead of programs."""
     known: frozenset[str] | None = None
     """The constructs that this database has; None: they are to be measured first."""
 
@@ -66,7 +71,8 @@ def work(share: Share) -> Iterator[Found]:
     """What the measurement has found if there is one, then each program, until the share's
     statements are done. A connection that breaks costs its own program and new databases."""
     faulthandler.enable()
-    known, left, different = share.known, share.statements, 0
+    known = frozenset() if share.sweeps else share.known
+    left, different = share.statements, 0
     seeds = iter(share.seeds)
     while left > 0:
         with running_shards() if share.over_shards else running_pair() as pair:
@@ -74,12 +80,17 @@ def work(share: Share) -> Iterator[Found]:
                 measured = _measured(pair)
                 known = measured.known
                 yield measured
+            swept = subjects(pair) if share.sweeps else ()
             is_whole = True
             while is_whole and left > 0:
                 seed = next(seeds, None)
                 if seed is None:
                     return
-                found, is_whole = _of_program(pair, known, seed, shows=different < SHOWN_MAX)
+                shows = different < SHOWN_MAX
+                if share.sweeps:
+                    found, is_whole = _of_sweep(pair, swept, seed, shows=shows)
+                else:
+                    found, is_whole = _of_program(pair, known, seed, shows=shows)
                 left -= found.tally.statements
                 different += found.different
                 yield found
@@ -113,6 +124,28 @@ def _of_program(pair: Pair, known: frozenset[str], seed: int, *, shows: bool) ->
     except (Gone, OSError) as exc:
         found.different = 1
         print(f"-- seed {seed}\n{shown}\n-- {type(exc).__name__}: {exc}\n", flush=True)
+        return found, False
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    return found, True
+
+
+def _of_sweep(
+    pair: Pair, swept: Sequence[Sequence[Subject]], seed: int, *, shows: bool
+) -> tuple[Found, bool]:
+    """Of the expressions of one seed; and whether the two databases can be used on."""
+    faulthandler.dump_traceback_later(STUCK_S, exit=True)
+    found = Found(programs=1)
+    sweep = Sweep(random.Random(seed), swept)
+    try:
+        statements = (sweep.make() for _ in range(EXPRESSIONS_OF_A_SEED))
+        for difference in each_alone(pair, statements, found.tally):
+            found.different += 1
+            if shows:
+                print(f"-- seed {seed}\n{minimal(pair, difference)}\n", flush=True)
+    except (Gone, OSError) as exc:
+        found.different += 1
+        print(f"-- seed {seed}\n-- {type(exc).__name__}: {exc}\n", flush=True)
         return found, False
     finally:
         faulthandler.cancel_dump_traceback_later()
