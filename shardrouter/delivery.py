@@ -249,6 +249,11 @@ class Delivery:
         leader = self._groups[group].leader
         return leader.name if leader is not None else None
 
+    def is_led(self, group: str) -> bool:
+        """Whether some node is believed to lead `group`, and to answer."""
+        leader = self._groups[group].leader
+        return leader is not None and not leader.suspect
+
     def stalled(self) -> int:
         """How many calls wait for a leader, for a replica that can answer, or for a group from
         which nothing is heard while others answer."""

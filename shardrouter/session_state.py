@@ -96,6 +96,8 @@ class SessionState:
         """From now on they are these."""
         if settings.added_token != self.settings.added_token:
             self.token.add(settings.added_token)
+        if settings.lock_timeout_s != self.settings.lock_timeout_s:
+            self.shards.bound_locks(settings.lock_timeout_s)
         self.settings = settings
         self.client = self._client()
 

@@ -42,6 +42,7 @@ from shardrouter.planned import (
     Modes,
     OneShard,
     Plan,
+    RowsWrite,
     Scatter,
     SchemaChange,
     TransactionControl,
@@ -54,6 +55,8 @@ from shardrouter.shards import Streamed
 from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.sql_cursors import HELD
 from shardrouter.transaction_answers import read_only_error
+from shardrouter.transaction_host import Host
+from shardrouter.transactions import Transactions
 from shardrouter.writing import write_commands
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
@@ -92,9 +95,14 @@ class Units:
     """Of one session."""
 
     def __init__(
-        self, state: SessionState, statements: SessionStatements, local: LocalStatements
+        self,
+        state: SessionState,
+        statements: SessionStatements,
+        local: LocalStatements,
+        host: Host,
     ) -> None:
         self._state = state
+        self._host = host
         self._statements = statements
         self._local = local
         self._warned: set[str] = set()  # of what a scatter is not
@@ -169,7 +177,9 @@ class Units:
         if len(piece) > 1 and any(_changes_schema(each) for each in piece):
             return True
         plans = [execution.prepared.plan for execution in piece]
-        if self._state.clears_at_commit and any(isinstance(plan, OneShard) for plan in plans):
+        if self._state.clears_at_commit and any(
+            isinstance(plan, OneShard | RowsWrite) for plan in plans
+        ):
             return True
         return any(map(_is_several, plans))
 
@@ -222,12 +232,17 @@ class Units:
         if self._state.settings.read_only:
             for ordinal, plan in enumerate(plans):
                 with _Failing(ordinal):
-                    if isinstance(plan, SchemaChange) or (
+                    if isinstance(plan, SchemaChange | RowsWrite) or (
                         isinstance(plan, OneShard) and plan.is_write
                     ):
                         raise read_only_error(plan)
         if len(plans) == 1 and isinstance(plans[0], SchemaChange):
             return await self._change_schema(plans[0], unit[0], deadline)
+        if any(isinstance(plan, RowsWrite) for plan in plans):
+            if len(unit) > 1:
+                return await self._as_unit(unit, 0, deadline)
+            written = await Transactions(self._host).write_rows(unit[0], deadline)
+            return None if written is None else [written]
         if any(map(is_uncounted, unit)):
             if len(unit) > 1:  # what comes before it may change how many rows it has
                 return await self._as_unit(unit, 0, deadline)
@@ -319,6 +334,7 @@ class Units:
         commands: list[list[Command]] = []  # of each statement that a shard runs
         ordinals: list[int] = []  # of the unit, for each of these
         quick = True
+        alike = False
         for ordinal, execution in enumerate(unit):
             plan = execution.prepared.plan
             with _Failing(ordinal):
@@ -326,6 +342,7 @@ class Units:
                     commands.append(commands_of(plan, execution, catalog))
                     ordinals.append(ordinal)
                     quick = quick and plan.quick
+                    alike = alike or plan.spread == "alike"
                     outcomes.append(Outcome(""))  # its place
                 else:
                     settings, outcome = await self._local.run(execution, settings, deadline)
@@ -338,6 +355,7 @@ class Units:
             bounded=quick,
             deadline=deadline,
             timeout_s=settings.statement_timeout_s,
+            alike=alike,
         )
         if isinstance(results, Stale):
             return None
@@ -447,7 +465,11 @@ class Units:
                 FRAGMENTS_AT_ONCE,
                 self._state.keep,
                 self._state.backend.finishing,
-                Limits(settings.finish_rows_max, settings.finish_bytes_max),
+                Limits(
+                    settings.finish_rows_max,
+                    settings.finish_bytes_max,
+                    settings.broadcast_rows_max,
+                ),
                 deadline,
             ),
         )

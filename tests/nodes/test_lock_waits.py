@@ -89,6 +89,17 @@ async def test_it_is_told_when_its_time_is_over(body: RequestBody) -> None:
 
 
 @pytest.mark.parametrize("body", REQUESTS.values(), ids=REQUESTS)
+async def test_it_is_told_when_it_has_waited_for_as_long_as_it_would(body: RequestBody) -> None:
+    assert isinstance(body, Read | Speculate)
+    holding = Holding()
+    await holding.begin(replace(body, lock_ms=50))  # of a minute
+    answer = await holding.answer()
+    assert isinstance(answer, SqlFailure)
+    assert answer.sqlstate == "55P03"
+    await holding.service.close()
+
+
+@pytest.mark.parametrize("body", REQUESTS.values(), ids=REQUESTS)
 async def test_it_ends_with_who_asked_and_with_the_service(body: RequestBody) -> None:
     for end in ("who asked", "service"):
         holding = Holding()

@@ -22,7 +22,7 @@ from shardrouter.errors import IndefiniteError, RouterError
 from shardrouter.router import Router
 from tests.process.test_router_failover import three_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.processes]
 
 STEPS = 3
 """Writes of a schema change: its mark, the change, its publication."""
