@@ -138,7 +138,13 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
     if node.name in windows.FUNCTIONS:
         text, kind = windows.call(node, scope)
     else:
-        text, kind = _text(node, scope)
+        try:
+            text, kind = _text(node, scope)
+        except StatementError as exc:
+            is_unknown = exc.sqlstate in ("42883", "42725") and exc.position == node.position
+            if is_unknown and node.filter is not None:  # which is looked for behind the condition
+                scope.condition(node.filter, "FILTER")
+            raise
     for key in node.order:
         if not scope.is_open(key.expression):
             kind_of_key = scope.expression(key.expression).type

@@ -91,4 +91,6 @@ def _alike_items(
             scope.take(item, common)
         is_literal = isinstance(item, syntax.StringLiteral | syntax.NullLiteral)
         items.append(syntax.TypeCast(item, name) if is_literal else item)
+        if is_literal:
+            scope.expression(items[-1])  # read before any operator is looked for
     return tuple(items)

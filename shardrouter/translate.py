@@ -26,6 +26,7 @@ from shardrouter.typed import (
     apply,
     assigned,
     boolean,
+    compared,
     connected,
     constant,
     converted,
@@ -222,8 +223,7 @@ class Scope(Names):
                 _, left, right = self.comparison(
                     syntax.Binary("=", node.left, node.right, node.position)
                 )
-                collate = f" COLLATE {left.type.collation}" if left.type.collation else ""
-                return boolean(f"({left.sql} IS NOT {right.sql}{collate})")
+                return boolean(f"({compared(left, right)} IS NOT {right.sql})")
             case syntax.InList():
                 return in_list(node, self)[0]
             case syntax.Between():

@@ -258,7 +258,8 @@ class Units:
             if any(isinstance(plan, Scatter) for plan in plans):  # it sees what was written before
                 return await self._as_unit(unit, 0, deadline)
             return await self._write(unit, deadline)
-        if len(unit) > 1 or self._state.is_shared:
+        has_no_block = self._state.is_shared or isinstance(plans[0], DeclareCursor)  # WITH HOLD
+        if len(unit) > 1 or has_no_block:
             return await self._read(unit, deadline, tries=UNIT_TRIES)
         try:
             return await self._read(unit, deadline)
