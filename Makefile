@@ -27,19 +27,23 @@ venv: .venv/.installed  ## create .venv from the lock file if it is missing or o
 demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print the verdict card
 	@$(BIN)/jepsen-like demo
 
-# What has the machine to itself comes after what shares it, and runs even if that failed.
-WORKERS ?= 2
-test: venv  ## the test suite, but for what takes minutes: WORKERS=N
+# First what needs no processes, which waits for a half of its time; then clusters of processes, of
+# which a file's share one; then what measures. Each runs even if one before it failed.
+WORKERS ?= 3
+CLUSTERS ?= 2
+test: venv  ## the test suite, but for what takes minutes: WORKERS=N CLUSTERS=M
 	@status=0; \
-	$(BIN)/python -m pytest -m "not alone and not long" -n $(WORKERS) || status=1; \
+	$(BIN)/python -m pytest -m "not processes and not alone and not long" -n $(WORKERS) || status=1; \
+	$(BIN)/python -m pytest -m "processes and not long" -n $(CLUSTERS) --dist loadfile || status=1; \
 	$(BIN)/python -m pytest -m "alone and not long" || status=1; \
 	exit $$status
 
 NIGHTLY ?= nightly-raft-sim.jsonl
-test-long: venv  ## the tests that take minutes, clusters of processes under load: WORKERS=N
+test-long: venv  ## the tests that take minutes, clusters of processes under load: CLUSTERS=M
 	@status=0; \
-	$(BIN)/python -m pytest -m "long and not nightly and not alone" -n $(WORKERS) || status=1; \
-	$(BIN)/python -m pytest -m "long and not nightly and alone" --durations=20 || status=1; \
+	$(BIN)/python -m pytest -m "long and not nightly and not alone" -n $(CLUSTERS) --dist loadfile \
+	  --durations=20 || status=1; \
+	$(BIN)/python -m pytest -m "long and not nightly and alone" --durations=40 || status=1; \
 	exit $$status
 
 SEEDS ?= 300
@@ -98,7 +102,7 @@ differential-shards: venv  ## statements at random over three shards and over on
 compatibility: venv  ## measure every construct here and on PostgreSQL 15: docs/compatibility.md
 	@$(BIN)/python -m tests.suites.compatibility
 
-nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 statements, every long test
+nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 statements, other examples
 	@ORACLE_HISTORIES=4000 ORACLE_AT_LEAST=50000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
 	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
 	  tests/jepsen_like/test_staleness.py tests/jepsen_like/test_visibility.py \
@@ -107,6 +111,7 @@ nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 stat
 	@$(BIN)/python -m tests.sim.raft_sim --seeds 20000 --jobs $(JOBS) --ticks 1200 \
 	  --resume $(NIGHTLY)
 	@$(BIN)/python -m pytest -m nightly
+	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile "others each time"
 	@$(BIN)/python -m tests.suites.differential
 
 .PHONY: mutants

@@ -26,7 +26,7 @@ from typing import Any, Final, cast
 
 import click
 
-from bench.machine import commit, machine
+from bench.machine import commit, cpu_seconds, machine
 from bench.overload import child, said
 from nodes.config import format_cluster
 from nodes.local_cluster import LocalCluster, free_ports, new_cluster_config
@@ -140,8 +140,14 @@ def _p99_ms(took: list[float]) -> float:
 
 
 async def _compare(
-    cluster: LocalCluster, port: int, keys: dict[str, list[int]], rounds: int, seconds: float
+    cluster: LocalCluster,
+    router: tuple[int, int],
+    keys: dict[str, list[int]],
+    rounds: int,
+    seconds: float,
 ) -> dict[str, Any]:
+    """router: its pid, and its port."""
+    pid, port = router
     healthy, other = Load(keys["shard-1"], 1), Load(keys["shard-2"], 2)
     for load in (healthy, other):
         await load.connect(port)
@@ -154,16 +160,23 @@ async def _compare(
 
     found: dict[str, list[float]] = {"before": [], "at_the_loss": [], "while": []}
     before = while_lost = 0
+    busy = {"before": 0.0, "while": 0.0}
+
+    async def measured(name: str) -> None:
+        used = cpu_seconds(pid)
+        found[name].append(_p99_ms(await phase(seconds)))
+        busy[name] += (cpu_seconds(pid) - used) / seconds / rounds
+
     try:
         await phase(SETTLE_S)
         for _ in range(rounds):
             other.took = []
-            found["before"].append(_p99_ms(await phase(seconds)))
+            await measured("before")
             before += len(other.took)
             cluster.node("n5").pause()
             found["at_the_loss"].append(_p99_ms(await phase(SETTLE_S)))
             other.took = []
-            found["while"].append(_p99_ms(await phase(seconds)))
+            await measured("while")
             while_lost += len(other.took)
             cluster.node("n5").resume()
             await phase(SETTLE_S)
@@ -173,6 +186,7 @@ async def _compare(
     medians = {f"p99_ms_{name}": round(statistics.median(of), 2) for name, of in found.items()}
     return medians | {
         "ratio": round(medians["p99_ms_while"] / medians["p99_ms_before"], 3),
+        "router_cores": {name: round(cores, 3) for name, cores in busy.items()},
         "failed": healthy.failed,
         "answers_of_the_other_before": before,
         "answers_of_the_other_while": while_lost,
@@ -199,7 +213,7 @@ async def measure(directory: Path, rounds: int, seconds: float) -> dict[str, Any
             async with Router.open(path) as db:
                 for key in range(ROWS):
                     keys.setdefault((await db.where("bench", key)).shard, []).append(key)
-            return await _compare(cluster, port, keys, rounds, seconds)
+            return await _compare(cluster, (router.pid, port), keys, rounds, seconds)
 
 
 @click.command()

@@ -168,8 +168,8 @@ class Applier:
 
     def _lend(self) -> None:
         loan = self._loan
-        if loan is None or loan.is_given:
-            return
+        if loan is None or loan.is_given or loan.given.done():
+            return  # done: who waited for it was cancelled, and takes it back in its next turn
         if self._ended:
             self._loan = None
             loan.given.set_result(False)

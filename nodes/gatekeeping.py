@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 
 from nodes.engine import Barrier
 from nodes.gates import Gates
-from nodes.protocol import EntryBody, NotPinned, ResponseBody
+from nodes.protocol import EntryBody, NotPinned, Prepare, ResponseBody, Write
 from nodes.two_phase import Touched, TwoPhaseView
 
 __all__ = ["WAITING_MAX", "Gatekeeper"]
@@ -74,7 +74,9 @@ class Gatekeeper:
         self._waiting: deque[_Asked] = deque()  # for one
 
     def keeps_out(self, body: EntryBody | None) -> bool:
-        """Whether an entry has to wait."""
+        """Whether an entry has to wait. Who comes when the gate's time is over opens it."""
+        if isinstance(body, Write | Prepare) and self.gates.expire(self._now()):
+            self._opened()
         return self.gates.keeps_out(body)
 
     def close(self, id: bytes, touched: Touched, pin: Callable[[], None], done: Barrier) -> None:
@@ -104,12 +106,13 @@ class Gatekeeper:
 
     def look(self) -> float | None:
         """Something was applied, or time has passed. Returns how long the gate that is closed may
-        last, if one is."""
-        if self.gates.expire(self._now()):
+        last, if one is and its time is not over."""
+        if self.gates.look(self._now()):
             self._opened()
         for asked in list(self._asked.values()):
             self._try(asked)
-        return self.gates.ends - self._now() if self.gates.is_closed else None
+        left_s = self.gates.ends - self._now()
+        return left_s if self.gates.is_closed and left_s > 0 else None
 
     def confirm(self, id: bytes) -> NotPinned | None:
         """None if its gate was never open; it is now, for all that this snapshot needs. What the

@@ -17,8 +17,10 @@ sent after the last pin says that its word counts. A gate may open as soon as it
 instant is over. One that nobody opens ends by itself, and then confirms nothing.
 
 Snapshots share a gate: none of them changes anything, so they need not wait for each other, and the
-groups may be asked in any order, all at once. It ends when the first of them is over its time;
-who comes in the second half of it asks again, and what it kept out has gone first.
+groups may be asked in any order, all at once. Once it keeps something out it ends when its time is
+over, whoever shares it; a snapshot that comes in the second half of that waits for the next one,
+and what was kept out goes first. One that keeps nobody out may stay closed: it opens for the first
+that comes when its time is over.
 
 Pure: time comes in.
 """
@@ -63,23 +65,29 @@ class Gates:
         self._lasts_s = lasts_s
         self._gates: dict[bytes, _Gate] = {}  # by the id of the snapshot
         self._ends = 0.0
+        self._keeps = False  # somebody out
 
     @property
     def ends(self) -> float:
-        """When the gate that is closed opens by itself."""
+        """When the gate that is closed opens by itself, if it keeps somebody out."""
         return self._ends
 
     def keeps_out(self, body: EntryBody | None) -> bool:
         """Whether an entry has to wait. What is applied changes nothing that anybody reads, or
         ends something: those pass."""
-        return self.is_closed and isinstance(body, Write | Prepare)
+        if not self.is_closed or not isinstance(body, Write | Prepare):
+            return False
+        self._keeps = True
+        return True
 
     def close(self, id: bytes, touched: Touched, last: int, now: float) -> bool:
         """For a snapshot that reads what is touched; False if it has to wait for others."""
-        if not self.is_closed:
+        if id in self._gates:
+            return False
+        if not self._keeps:
             self.is_closed = True
             self._ends = now + self._lasts_s
-        elif id in self._gates or now > self._ends - self._lasts_s / 2:
+        elif now > self._ends - self._lasts_s / 2:
             return False
         self._gates[id] = _Gate(touched, last)
         return True
@@ -102,13 +110,21 @@ class Gates:
         """Its snapshot needs it no more; whether that opens the gate."""
         if self._gates.pop(id, None) is None:
             return False
-        self.is_closed = bool(self._gates)
+        if not self._gates:
+            self._open()
         return not self.is_closed
 
     def expire(self, now: float) -> bool:
-        """Whether the gate has just opened by itself."""
+        """Whether the gate has just opened by itself, if it is asked for somebody to pass."""
         if not self.is_closed or now < self._ends:
             return False
-        self.is_closed = False
-        self._gates.clear()
+        self._open()
         return True
+
+    def look(self, now: float) -> bool:
+        """The same, if it is asked because time passes."""
+        return self._keeps and self.expire(now)
+
+    def _open(self) -> None:
+        self.is_closed = self._keeps = False
+        self._gates.clear()

@@ -148,14 +148,14 @@ class Instants:
 
     def on_open(self, asked: OpenGate, answer: Callable[[ResponseBody], None]) -> None:
         """The snapshot is given up."""
-        self._engine.open_gate(asked.id)
         self._end(asked.id)
         answer(Done((), 0))
 
     def _end(self, id_: bytes) -> None:
-        """Its pin is of no use."""
+        """Its pin is of no use, and so is its gate."""
         pin = self._pins.pop(id_, None)
         if pin is not None:
+            self._engine.open_gate(id_)
             pin.timer.cancel()
             self._machine.close_cursor(CloseCursor(pin.number))
 

@@ -35,6 +35,14 @@ class LockWaits:
         self._waiters: dict[int, tuple[asyncio.TimerHandle, Callable[[bool], None]]] = {}
         self._last = 0
 
+    def until(self, deadline: float, lock_ms: int) -> float:
+        """The deadline of who waits no longer than `lock_ms` besides, unless that is 0, as
+        `until_released` takes it: that much earlier as an answer is sent."""
+        if not lock_ms:
+            return deadline
+        lock_s = lock_ms / 1000
+        return min(deadline, self._loop.time() + min(lock_s / 0.9, lock_s + ANSWER_S))
+
     def until_released(self, deadline: float, resume: Callable[[bool], None]) -> int:
         """Call `resume` once: with True when something has been released, with False when it is
         time to answer who may wait until `deadline`, a time of the loop. Returns what `forget`
@@ -51,7 +59,12 @@ class LockWaits:
     async def released(self, deadline: float) -> bool:
         """The same, awaited."""
         future: asyncio.Future[bool] = self._loop.create_future()
-        number = self.until_released(deadline, future.set_result)
+
+        def resume(released: bool) -> None:
+            if not future.done():  # who waits may be cancelled, and has its turn after this
+                future.set_result(released)
+
+        number = self.until_released(deadline, resume)
         try:
             return await future
         finally:

@@ -260,8 +260,7 @@ class RaftEngine:
             done(Busy(f"group {self.group} has {office.proposals} proposals under way"))
             return
         proposal = Proposal(body, size, done, command)
-        gate = self._keeper.gates
-        is_kept_out = gate.is_closed and gate.keeps_out(command)
+        is_kept_out = self._keeper.gates.is_closed and self._keeper.keeps_out(command)
         if is_kept_out or not office.is_open or self._is_holding:
             office.hold(proposal, refuse)
         elif refuse is None or (refusal := refuse()) is None:

@@ -233,7 +233,7 @@ class GroupService:
             else:
                 answer(held_too_long(locked))
 
-        self._waits.until_released(deadline, resume)
+        self._waits.until_released(self._waits.until(deadline, read.lock_ms), resume)
 
     def _read(self, read: Read, deadline: float, work: Work, refusal: ResponseBody | None) -> None:
         time_left_s = deadline - self._now()
@@ -253,7 +253,7 @@ class GroupService:
             result = await begin(read, deadline - self._now())
             if not isinstance(result, Locked):
                 return result
-            if not await self._waits.released(deadline):
+            if not await self._waits.released(self._waits.until(deadline, read.lock_ms)):
                 return held_too_long(result)
 
     def on_fetch(self, request: Request, asked: Fetch, answer: Answer) -> Work:

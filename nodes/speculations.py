@@ -249,7 +249,8 @@ class Speculations:
             else:
                 self._begin(asked, deadline, work)
 
-        number = self._waits.until_released(deadline, resume)
+        until = self._waits.until(deadline, asked.lock_ms)
+        number = self._waits.until_released(until, resume)
         work.ends_by(partial(self._end_wait_for_outcome, number, work))
 
     def _end_wait_for_outcome(self, number: int, work: Work) -> None:

@@ -133,10 +133,18 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
     is_split = scope.split is not None and not is_window
     if cut is not None and is_split:
         cut.depth += 1  # its arguments are the shards'
+    if node.filter is not None and any(map(scope.is_open, node.arguments)):
+        scope.condition(node.filter, "FILTER")  # it is understood before they take a type
     if node.name in windows.FUNCTIONS:
         text, kind = windows.call(node, scope)
     else:
-        text, kind = _text(node, scope)
+        try:
+            text, kind = _text(node, scope)
+        except StatementError as exc:
+            is_unknown = exc.sqlstate in ("42883", "42725") and exc.position == node.position
+            if is_unknown and node.filter is not None:  # which is looked for behind the condition
+                scope.condition(node.filter, "FILTER")
+            raise
     for key in node.order:
         if not scope.is_open(key.expression):
             kind_of_key = scope.expression(key.expression).type

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from shardrouter import casts, operators, syntax
 from shardrouter.casts import Context
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.typed import Typed, apply, boolean, call, constant, converted, implicit
+from shardrouter.typed import Typed, apply, boolean, call, collated, constant, converted, implicit
 from shardrouter.types import INTEGER, JSONB, TEXT, Type, array_of, is_integer
 
 if TYPE_CHECKING:
@@ -125,8 +125,7 @@ def quantified_array(node: syntax.Quantified, scope: Scope) -> Typed:
     typed = implicit(left or scope.take(node.operand, operator.left), operator.left)
     known = _known(source, element)
     if known and operator.sql and (node.operator, node.all) in (("=", False), ("<>", True)):
-        collation = operator.left.collation
-        side = f"{typed.sql} COLLATE {collation}" if collation else typed.sql
+        side = collated(typed)
         items = ", ".join(implicit(item, operator.right).sql for item in known)
         return boolean(f"({side} {'NOT ' if node.all else ''}IN ({items}))")
     if scope.statement.outputs is None:
@@ -138,8 +137,7 @@ def quantified_array(node: syntax.Quantified, scope: Scope) -> Typed:
     item = implicit(Typed(value, element), operator.right)
     rows = f"FROM json_each({source.sql})"
     if node.operator == "=" and not node.all and operator.sql:
-        collation = operator.left.collation
-        side = f"{typed.sql} COLLATE {collation}" if collation else typed.sql
+        side = collated(typed)
         test = f"({side} IN (SELECT {item.sql} {rows}))"
     else:
         decided, empty = ("min(p) = 0 THEN 0", 1) if node.all else ("max(p) = 1 THEN 1", 0)

@@ -7,21 +7,26 @@ If one fails, the others are ended at their nodes.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from nodes.protocol import Done, Stale, StatementResult
 from shardrouter.errors import RouterError
 from shardrouter.execution import Command
+from shardrouter.instants import Instant, guards_of
 from shardrouter.levels import Level
 from shardrouter.replica_choice import Choice
 from shardrouter.row_stream import RowStream
 from shardrouter.shards import Shards, Streamed
 from shardrouter.verdicts import Outcome
 
-__all__ = ["Part", "Reads"]
+__all__ = ["Part", "Reads", "ReadsAtOneInstant"]
+
+Came: TypeAlias = Callable[[Outcome | Streamed], None]
+Stop: TypeAlias = Callable[[], None]
 
 
 class Part(NamedTuple):
@@ -43,26 +48,70 @@ class Reads:
     async def ask(self, commands: Sequence[Command]) -> list[Part] | None:
         """What each command is answered; None if a shard says that the catalog is stale. Raises
         RouterError."""
-        return await _Asked(self, commands).answered()
+        return await _Asked(self._submit, commands).answered()
+
+    def _submit(self, command: Command, done: Came) -> Stop:
+        return self.shards.submit_stream(
+            command.shard,
+            command.statement,
+            command.guards,
+            self.deadline,
+            done,
+            self.consistency,
+            self.choice,
+        )
+
+
+class ReadsAtOneInstant:
+    """How they are read if all have to be of one instant: the commands of a shard one after the
+    other. To be closed."""
+
+    def __init__(self, shards: Shards, choice: Choice, deadline: float) -> None:
+        self._shards = shards
+        self._alone = Reads(shards, "linearizable", choice, deadline)
+        self._deadline = deadline
+        self._left: Counter[str] = Counter()  # of commands, by shard
+        self._is_all = True
+        self._instant: Instant | None = None
+
+    async def expect(self, commands: Sequence[Command], is_all: bool) -> None:
+        """These will be asked; unless that `is_all`, others of the same tables, on the same shards.
+        Raises NoInstant, RouterError."""
+        self._is_all = is_all
+        self._left = Counter(command.shard for command in commands)
+        if self._instant is None and (len(commands) > 1 or not is_all):
+            guards = guards_of(commands, whole=not is_all)
+            self._instant = await self._shards.instant(guards, self._deadline)
+
+    async def ask(self, commands: Sequence[Command]) -> list[Part] | None:
+        """See `Reads.ask`; of a shard one at a time. Raises NoInstant if it has been lost."""
+        if self._instant is None:
+            return await self._alone.ask(commands)
+        return await _Asked(self._submit, commands).answered()
+
+    def _submit(self, command: Command, done: Came) -> Stop:
+        assert self._instant is not None
+        self._left[command.shard] -= 1
+        keeps = self._left[command.shard] > 0 or not self._is_all
+        return self._shards.submit_pinned(self._instant, command, self._deadline, done, keeps=keeps)
+
+    def close(self) -> None:
+        """Nothing more will be asked."""
+        if self._instant is not None:
+            self._instant.close()
 
 
 class _Asked:
-    def __init__(self, how: Reads, commands: Sequence[Command]) -> None:
+    def __init__(
+        self, submit: Callable[[Command, Came], Stop], commands: Sequence[Command]
+    ) -> None:
         self._parts: list[Part | None] = [None] * len(commands)
         self._future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._stops: dict[int, Callable[[], None]] = {}  # of those that have no answer
         if not commands:
             self._future.set_result(True)
         for number, command in enumerate(commands):
-            self._stops[number] = how.shards.submit_stream(
-                command.shard,
-                command.statement,
-                command.guards,
-                how.deadline,
-                partial(self._came, number),
-                how.consistency,
-                how.choice,
-            )
+            self._stops[number] = submit(command, partial(self._came, number))
 
     async def answered(self) -> list[Part] | None:
         try:

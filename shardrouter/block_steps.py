@@ -9,6 +9,8 @@ from collections.abc import Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
+from msgspec import structs
+
 from nodes.protocol import (
     Defined,
     Guard,
@@ -27,7 +29,7 @@ from shardrouter.block import (
     transaction_too_large,
 )
 from shardrouter.branch import ASKED_BYTES_MAX, HELD_BYTES_MAX, Branch
-from shardrouter.coordination import Part
+from shardrouter.coordination import LEADER_S, Part
 from shardrouter.errors import OutcomeUnknown
 from shardrouter.execution import (
     Command,
@@ -71,9 +73,11 @@ class BlockSteps:
         deadline: float,
         lock: Lock | None = None,
         stream: bool = False,
+        alike: bool = False,
     ) -> list[Stepped] | Stale:
         """A statement of the block: what each of its shards answers, which from now on the block
-        stands and falls with. Stale: nothing of it has run, for the catalog has to be read again.
+        stands and falls with. `alike`: it is on every shard, and does not wait for one without a
+        leader. Stale: nothing of it has run, for the catalog has to be read again.
         Raises RouterError; then the block has failed."""
         asked: list[_Asked] = []
         for command in commands:
@@ -83,7 +87,13 @@ class BlockSteps:
                 statement = await self._parameters_ahead(branch, statement)
             asked.append((branch, Ran(statement, stream=stream), block.published(command.guards)))
         return await self._step(
-            block, asked, quick=quick, is_write=is_write, deadline=deadline, lock=lock
+            block,
+            asked,
+            quick=quick,
+            is_write=is_write,
+            deadline=deadline,
+            lock=lock,
+            patience_s=LEADER_S if alike else 0.0,
         )
 
     async def define(
@@ -105,6 +115,7 @@ class BlockSteps:
         is_write: bool,
         deadline: float,
         lock: Lock | None = None,
+        patience_s: float = 0.0,
     ) -> list[Stepped] | Stale:
         answers = await all_of(
             self.speculate(
@@ -116,6 +127,7 @@ class BlockSteps:
                 deadline=deadline,
                 lock=lock,
                 is_write=is_write,
+                patience_s=patience_s,
             )
             for branch, step, guards in asked
         )
@@ -146,6 +158,7 @@ class BlockSteps:
         deadline: float,
         lock: Lock | None = None,
         is_write: bool,
+        patience_s: float = 0.0,
     ) -> Stepped | Stale:
         """What the leader answers to the next statement, when it has all that came before."""
         host = self._host
@@ -159,7 +172,11 @@ class BlockSteps:
             asked = branch.request(
                 step, guards, quick=quick, whole=whole, lock=lock, is_write=is_write
             )
-            answer = await host.shards.speculate(branch.shard, asked, deadline)
+            if host.shards.lock_ms:
+                asked = structs.replace(asked, lock_ms=host.shards.lock_ms)
+            answer = await host.shards.speculate(
+                branch.shard, asked, deadline, patience_s=patience_s
+            )
             if not isinstance(answer, NotOpen):
                 return answer
             whole = True
@@ -220,15 +237,11 @@ class BlockSteps:
             if not branch.fits_an_entry:
                 await self._send_ahead(branch)
         deadline += sum(upload.apply_s for upload in self._uploads)
-        if len(participants) > 1:
+        if len(participants) > 1 or (block.draft is not None and block.draft.changes):
             await self._commit_over(block, participants, deadline)
             return
         [branch] = participants
         transaction, guards = branch.transaction()
-        if block.draft is not None and block.draft.changes:
-            numbers = self._host.sequences.drafted_numbers(block.draft)
-            await self._host.schema.commit(block.draft, transaction, guards, numbers, deadline)
-            return
         answer = await self._host.shards.write(
             branch.shard,
             (),
@@ -263,7 +276,7 @@ class BlockSteps:
             if block.draft is not None and block.draft.changes:
                 numbers = host.sequences.drafted_numbers(block.draft)
                 commit = partial(host.shards.commit, block.now_us)
-                await host.schema.commit_over(block.draft, parts, commit, numbers, deadline)
+                await host.schema.commit(block.draft, parts, commit, numbers, deadline)
                 self._uploads.clear()
                 return
             answer = await host.shards.commit(block.now_us, parts, anchor, deadline)

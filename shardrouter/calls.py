@@ -184,7 +184,7 @@ texts."""
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
     candidates = functions.candidates(node.name, len(given), given)
-    if node.name in _POLYMORPHIC and given[:1] == [None]:
+    if node.name in _POLYMORPHIC and given[:1] == [None] and _may_take(candidates, given):
         raise StatementError(
             "could not determine polymorphic type because input has type unknown",
             sqlstate="42804",
@@ -193,7 +193,8 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         letters = tuple(syntax.StringLiteral(each, node.position) for each in _CASES[node.name])
         letter_by_letter = (node.arguments[0], *letters)
         return _function(syntax.Call("translate", letter_by_letter, position=node.position), scope)
-    if (node.name, len(given)) in _OF_OTHERS and given[0] is None:
+    is_of_others = (node.name, len(given)) in _OF_OTHERS and given[0] is None
+    if is_of_others and _may_take(candidates, given):
         if node.name in _OF_BITS and given[1] is INTEGER:
             raise _not_here(node)  # the one of bit strings takes an integer there
         if node.name not in _OF_BITS or given[1] is not BIGINT:
@@ -237,6 +238,14 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
     if any(kind is not None and kind.is_own and kind.element is not None for kind in given):
         raise _not_here(node)
     raise _none_such(node, given)
+
+
+def _may_take(candidates: Sequence[functions.Function], given: Sequence[Type | None]) -> bool:
+    """Whether any takes the arguments whose types are known."""
+    return any(
+        all(k is None or casts.is_implicit(k, w) for k, w in zip(given, f.arguments, strict=True))
+        for f in candidates
+    )
 
 
 def _is_stable(function: functions.Function) -> bool:

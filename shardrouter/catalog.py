@@ -39,7 +39,6 @@ from shardrouter.tables import (
     Column,
     Default,
     Enumeration,
-    Pending,
     Placement,
     SqlSchema,
     SqlSequence,
@@ -102,7 +101,7 @@ class Catalog:
     slot_versions: Sequence[int]  # slot number -> version of its ownership
     home: str = ""  # the shard of all home tables
     home_version: int = 1  # of its being that
-    pending: Pending | None = None  # whoever finds one finishes it
+    pending: Change | None = None  # whoever finds one finishes it
     dropped: Mapping[str, int] = field(default_factory=dict)  # name -> version it was left at
     elsewhere: Mapping[str, int] = field(default_factory=dict)
     """Name -> version that shards have which are not the home. It stays behind while the table of
@@ -369,11 +368,10 @@ def decode(results: Sequence[StatementResult]) -> Catalog:
         pending = None
         if changes:
             ((change,),) = changes
-            pending = msgspec.msgpack.decode(_bytes(change), type=Pending)
-            if isinstance(pending, Change):  # else only the shard knows whether it is made
-                for moved in pending.tables:
-                    if moved.before is None or moved.after is None:
-                        tables.pop(moved.name, None)  # it comes or goes
+            pending = msgspec.msgpack.decode(_bytes(change), type=Change)
+            for moved in pending.tables:
+                if moved.before is None or moved.after is None:
+                    tables.pop(moved.name, None)  # it comes or goes
         return Catalog(
             version=_int(version),
             tables=tables,

@@ -8,13 +8,15 @@ are an error (21000).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from shardrouter import casts, syntax, types
+from shardrouter.alike import unlike
 from shardrouter.casts import Context
 from shardrouter.catalog import Catalog, Column, Table
 from shardrouter.common_tables import with_clause
 from shardrouter.conditions import where_clause
-from shardrouter.conflicts import Conflict, on_conflict, reads
+from shardrouter.conflicts import Conflict, on_conflict
 from shardrouter.drawn import check_selected, rows_at_most
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.generated import refuse_selected
@@ -25,13 +27,15 @@ from shardrouter.planned import (
     Constant,
     OneShard,
     Operand,
-    ResultColumn,
     RowNumbers,
+    RowsWrite,
     SplitRows,
     Spread,
 )
-from shardrouter.query import analysed, listed
+from shardrouter.query import analysed
 from shardrouter.relations import Statement, relation_of
+from shardrouter.returning import returning_clause
+from shardrouter.rows_planning import change_rows, insert_rows
 from shardrouter.sources import from_clause
 from shardrouter.targets import default_of, settings, target_column
 from shardrouter.translate import Scope, not_assignable
@@ -53,7 +57,7 @@ def null_key(column: str, table: str) -> StatementError:
 
 def insert(
     node: syntax.Insert, table: Table, catalog: Catalog, parameters: Parameters, own: int = 0
-) -> OneShard:
+) -> OneShard | RowsWrite:
     """`own` is how many parameters the client has: behind them come those of `RowNumbers`."""
     statement = Statement(parameters, catalog, analysed)
     scope = Scope(statement)
@@ -66,6 +70,7 @@ def insert(
         _check_determined(node.query)
         first = len(statement.scopes)
         outputs = statement.query(node.query, scope)
+        kinds = outputs.kinds  # None of what is open yet
         columns = _matched(columns, len(outputs.names), node)
         refuse_selected(columns)
         check_selected(node, columns)
@@ -77,6 +82,7 @@ def insert(
         source = _selected(outputs, columns, own, len(drawing))
         keys = _selected_keys(table, columns, outputs, statement)
         is_local = not drawing and _is_local(table, columns, statement.scopes[first])
+        selected_columns = columns
         if drawing:
             numbers = _numbers(node.query, f"{tables}{_counted(outputs, own)}", drawing)
         columns = [*columns, *drawing]
@@ -102,9 +108,16 @@ def insert(
             raise NotSupported(
                 "ON CONFLICT of DEFAULT VALUES is not supported", hint="Name a column."
             )
-    returning, shown = _returning(node.returning, table, node.table, statement)
+    returning, shown = returning_clause(node.returning, table, node.table, statement)
     is_local = is_local and reads_alike(statement.scopes[query_end:])
     where = _target_place(statement, catalog, table, keys, is_local=is_local)
+    left_out = [column for column in table.columns if column not in columns]
+    whole = text + conflict.text + returning
+    apart = where.apart or unlike(statement, catalog, table, whole, left_out)
+    if apart is not None:
+        if node.query is None:
+            raise apart
+        return insert_rows(node, node.query, selected_columns, kinds, table, catalog, parameters)
     split: SplitRows | None = None
     if len(values) > 1 and where.keys and not any(each.sharded for each in statement.scopes):
         before, _, behind = conflict.source.partition(source)
@@ -115,7 +128,7 @@ def insert(
     return OneShard(
         tag="INSERT",
         tables=reliance(statement, table),
-        sql=text + conflict.text + returning,
+        sql=whole,
         key_type=where.key_type,
         keys=where.keys,
         # No subquery: there are no scopes but its own, of the conflict and of RETURNING.
@@ -124,7 +137,7 @@ def insert(
         and len(statement.scopes) == 1 + bool(conflict.alias) + bool(node.returning),
         columns=shown,
         key=table.shard_key,
-        spread=_spread(statement, catalog, table, where),
+        spread=_spread(catalog, table, where),
         split=split,
         numbers=numbers,
         parameter_oids=parameters.oids(),
@@ -292,27 +305,11 @@ def _split(
     return tuple(split)
 
 
-def _spread(statement: Statement, catalog: Catalog, table: Table, where: Place) -> Spread:
-    """Whether every shard has to run a write. Raises NotSupported if they might not do the same."""
+def _spread(catalog: Catalog, table: Table, where: Place) -> Spread:
+    """Whether every shard has to run a write."""
     if where.is_everywhere and not where.keys:
         return "every"
-    if table.placement != "reference" or len(catalog.shards) == 1:
-        return ""
-    others = [each.relname for each in statement.tables.values() if each.placement != "reference"]
-    if others:
-        raise NotSupported(
-            f'a change of the reference table "{table.relname}" by a statement that reads '
-            f'"{others[0]}" is not supported',
-            detail="Every shard carries out the change, and not every one has that table's rows.",
-            hint="Read the rows first, and send them as VALUES in the same transaction.",
-        )
-    if statement.is_volatile:
-        raise NotSupported(
-            f'a random value in a change of the reference table "{table.relname}" is not supported',
-            detail="Every shard carries out the change, and would draw a value of its own.",
-            hint="Draw it in the application, and send it as a parameter.",
-        )
-    return "alike"
+    return "alike" if table.placement == "reference" and len(catalog.shards) > 1 else ""
 
 
 def _target_place(
@@ -366,7 +363,9 @@ def _check_determined(query: syntax.Query) -> None:
 # --------------------------------------------------------------------------- UPDATE, DELETE
 
 
-def update(node: syntax.Update, table: Table, catalog: Catalog, parameters: Parameters) -> OneShard:
+def update(
+    node: syntax.Update, table: Table, catalog: Catalog, parameters: Parameters
+) -> OneShard | RowsWrite:
     statement = Statement(parameters, catalog, analysed)
     scope, tables = _target(node, table, statement)
     sources = from_clause(node.sources, scope)
@@ -374,6 +373,8 @@ def update(node: syntax.Update, table: Table, catalog: Catalog, parameters: Para
     scope.clause = "UPDATE"
     changed = settings(node.assignments, table, scope)
     scope.clause = ""
+    columns = [column for column, _ in changed]
+    is_once = bool(sources) and any(typed.operand is None for _, typed in changed)
     if sources:
         changed = [
             (column, typed if typed.operand is not None else _only(typed, sources + where))
@@ -386,10 +387,12 @@ def update(node: syntax.Update, table: Table, catalog: Catalog, parameters: Para
         # in them would see the rows that are changed already.
         where = f" FROM (SELECT 1){where}"
     text = f"{tables}UPDATE {quote(table.name)} AS t0 SET {texts}{where}"
-    return _write("UPDATE", text, node, table, scope, catalog)
+    return _write("UPDATE", text, node, table, scope, catalog, columns, is_once=is_once)
 
 
-def delete(node: syntax.Delete, table: Table, catalog: Catalog, parameters: Parameters) -> OneShard:
+def delete(
+    node: syntax.Delete, table: Table, catalog: Catalog, parameters: Parameters
+) -> OneShard | RowsWrite:
     statement = Statement(parameters, catalog, analysed)
     scope, tables = _target(node, table, statement)
     sources = from_clause(node.sources, scope)
@@ -432,11 +435,14 @@ def _write(
     table: Table,
     scope: Scope,
     catalog: Catalog,
-) -> OneShard:
+    changed: Sequence[Column] = (),
+    *,
+    is_once: bool = False,
+) -> OneShard | RowsWrite:
     statement = scope.statement
     scope.end = len(statement.scopes)
     is_alone = scope.end == 1 and not node.sources
-    returning, columns = _returning(
+    returning, columns = returning_clause(
         node.returning, table, node.table, statement, has_sources=bool(node.sources)
     )
     pins = pins_of(statement)
@@ -447,6 +453,13 @@ def _write(
         and reads_alike(statement.scopes[scope.end :])
     )
     where = place(statement, catalog, is_write=True, is_local=is_local)
+    moves = any(column.name == table.shard_key for column in changed)
+    is_apart = where.apart or unlike(statement, catalog, table, text + returning)
+    if is_apart or (moves and len(catalog.shards) > 1):
+        made = change_rows(node, table, changed, catalog, statement.parameters)
+        return replace(made, is_once=is_once)
+    if moves:  # whoever looks for one of its rows meets it, under either key
+        where = Place(shards=1)
     return OneShard(
         tag=tag,
         tables=reliance(statement, table),
@@ -461,54 +474,6 @@ def _write(
         columns=columns,
         parameter_oids=statement.parameters.oids(),
         bounds=tuple(statement.bounds),
-        spread=_spread(statement, catalog, table, where),
+        spread=_spread(catalog, table, where),
         shards=where.shards,
     )
-
-
-# --------------------------------------------------------------------------- RETURNING
-
-
-def _only_the_target(name: syntax.TableName) -> NotSupported:
-    return NotSupported(
-        "RETURNING of columns of FROM or USING is not supported",
-        hint=f"Write {name.alias}.*, or columns of it.",
-    )
-
-
-def _returning(
-    items: tuple[syntax.SelectItem | syntax.Star, ...],
-    table: Table,
-    name: syntax.TableName,
-    statement: Statement,
-    *,
-    has_sources: bool = False,
-) -> tuple[str, tuple[ResultColumn, ...]]:
-    """The clause, which sees the changed table alone, by its own name; and its columns."""
-    if not items:
-        return "", ()
-    inner = len(statement.scopes) + 1
-    scope = Scope(statement)
-    relation = relation_of(table, name.alias, 0, prefix=f"{quote(table.name)}.")
-    scope.show(relation, 0)
-    scope.shown = list(relation.fields)
-    scope.clause = "RETURNING"
-    if has_sources and any(isinstance(i, syntax.Star) and i.table is None for i in items):
-        raise _only_the_target(name)
-    try:
-        found = listed(items, scope)
-    except StatementError as exc:
-        if has_sources and exc.sqlstate in ("42P01", "42703"):  # perhaps a column of FROM
-            raise _only_the_target(name) from exc
-        raise
-    typed = [item.taken(None) for item in found]
-    if len(statement.scopes) > inner and reads(statement.scopes, table):
-        raise NotSupported(
-            "a query in RETURNING of what the statement changes is not supported",
-            hint="Send it before: it shows what was there then, as in PostgreSQL.",
-        )
-    columns = tuple(
-        ResultColumn(item.name, value.type.oid, value.modifier)
-        for item, value in zip(found, typed, strict=True)
-    )
-    return f" RETURNING {', '.join(value.sql for value in typed)}", columns

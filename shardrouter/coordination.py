@@ -60,13 +60,14 @@ from shardrouter.session_token import SessionToken
 from shardrouter.shard_writes import FENCE_S_MAX, FENCE_SHARE
 from shardrouter.verdicts import (
     canceled,
+    leaderless,
     lock_not_available,
     sql_error,
     time_over,
     unknown,
 )
 
-__all__ = ["Coordination", "Part"]
+__all__ = ["LEADER_S", "Coordination", "Part"]
 
 TELL_S: Final = 5.0
 """How long an outcome is sent to who has not heard of it; its leader asks for it after half a
@@ -78,6 +79,10 @@ time, times a random factor ..."""
 
 PAUSE_S_MAX: Final = 0.05
 """... up to this."""
+
+LEADER_S: Final = 2.0
+"""How long a change of a reference table waits for a shard without a leader: longer than it takes
+to elect one."""
 
 Settled: TypeAlias = Callable[["Committed | Stale | RouterError"], None]
 
@@ -149,13 +154,19 @@ class Coordination:
         anchor: str,
         deadline: float,
         token: SessionToken | None = None,
+        *,
+        lock_s: float = 0.0,
+        patience_s: float = 0.0,
     ) -> Committed | Stale:
         """All parts or none, exactly once. Stale: none, for the caller's catalog is. Raises
-        RouterError. `token` is told of its entries.
+        RouterError. `token` is told of its entries. It waits no longer than `lock_s` for what
+        others have prepared, and than `patience_s` for a group without a leader, unless they
+        are 0.
 
         A task that is cancelled here cancels the transaction, and goes on with its outcome."""
         future: asyncio.Future[Committed | Stale | RouterError] = self._loop.create_future()
-        tries = _Tries(self, begun_us, parts, anchor, deadline, future.set_result)
+        patience = _Patience(lock_s, patience_s)
+        tries = _Tries(self, begun_us, parts, anchor, deadline, patience, future.set_result)
         tries.begin()
         while not future.done():
             try:
@@ -183,10 +194,21 @@ class Coordination:
         """One request, until it is answered."""
         return self._delivery.send(send.group, send.body, until, done)
 
+    def is_led(self, group: str) -> bool:
+        """See `Delivery.is_led`."""
+        return self._delivery.is_led(group)
+
     def pause_s(self, count: int) -> float:
         """The pause after `count` others."""
         longest: float = min(PAUSE_S_MAX, PAUSE_S * 2 ** min(count, 10))
         return longest * self._rng.uniform(0.5, 1.0)
+
+
+class _Patience(NamedTuple):
+    """How long it is waited for others; 0: as long as there is time."""
+
+    lock_s: float
+    leader_s: float
 
 
 class _Tries:
@@ -199,10 +221,13 @@ class _Tries:
         parts: Mapping[str, Part],
         anchor: str,
         deadline: float,
+        patience: _Patience,
         done: Settled,
     ) -> None:
         self._coordination = coordination
         self._loop = asyncio.get_running_loop()
+        self._patience = patience
+        self._locked_at = 0.0  # when it first died of a conflict
         self._begun_us = begun_us
         self._parts = parts
         self._anchor = anchor
@@ -224,6 +249,7 @@ class _Tries:
             self._parts,
             self._anchor,
             (self._prepare_until, self._decide_until, self._deadline),
+            self._patience,
             self._ended,
         )
         self._attempt.begin()
@@ -242,7 +268,15 @@ class _Tries:
             return
         pause_s = self._coordination.pause_s(self._count)
         self._count += 1
-        again_at = self._loop.time() + pause_s
+        now = self._loop.time()
+        again_at = now + pause_s
+        lock_s = self._patience.lock_s
+        if verdict.locked and lock_s:
+            self._locked_at = self._locked_at or now
+            again_at = min(again_at, self._locked_at + lock_s)
+            if now >= self._locked_at + lock_s:
+                self._done(lock_not_available(verdict.locked))
+                return
         if self._is_repeatable and again_at < self._prepare_until:
             self._timer = self._loop.call_at(again_at, self.begin)
         else:
@@ -253,6 +287,7 @@ class _Died(NamedTuple):
     """An attempt had no effect, and another may have."""
 
     reason: str
+    locked: str = ""  # the group where another transaction has kept it out
 
 
 class _Attempt:
@@ -265,6 +300,7 @@ class _Attempt:
         parts: Mapping[str, Part],
         anchor: str,
         times: tuple[float, float, float],
+        patience: _Patience,
         done: Callable[[Committed | Stale | RouterError | _Died], None],
     ) -> None:
         self._coordination = coordination
@@ -280,7 +316,10 @@ class _Attempt:
         self._coordinator: Coordinator | None = None
         self._sendings: dict[int, tuple[Send, Sending]] = {}
         self._sent = 0
-        self._locked = ""  # a group that keeps an older PREPARE waiting
+        self._patience = patience
+        self._locked = ""  # a group that keeps an older PREPARE waiting ...
+        self._locked_at = 0.0  # ... since then
+        self._unled = ""  # a group that has had no leader for too long
         self._pauses = 0
         self._is_known = False  # what the outcome is
         self._is_cancelled = False
@@ -300,6 +339,20 @@ class _Attempt:
         """Ask for the seqs."""
         for seat in (*self._seats.values(), self._decision):
             self._coordination.lane(seat.group).ask(seat)
+        if self._patience.leader_s:
+            self._loop.call_later(self._patience.leader_s, self._look_for_leaders)
+
+    def _look_for_leaders(self) -> None:
+        """Go on while all who have yet to prepare have a leader."""
+        if self._is_told:
+            return
+        waited = [send.group for send, _ in self._sendings.values()] or list(self._parts)
+        self._unled = next((g for g in waited if not self._coordination.is_led(g)), "")
+        if self._unled and self._coordinator is None:
+            self.refused(leaderless(self._unled))
+        elif self._unled and self._coordinator is not None:
+            self._go_on(self._coordinator.expire())  # unless all have prepared
+        self._loop.call_later(self._patience.leader_s, self._look_for_leaders)
 
     def cancel(self) -> None:
         """Whoever asked for it no longer waits."""
@@ -344,10 +397,7 @@ class _Attempt:
     def _go_on(self, sends: list[Send]) -> None:
         for send in sends:
             if send.after_pause:
-                self._locked = send.group
-                pause_s = self._coordination.pause_s(self._pauses)
-                self._pauses += 1
-                self._loop.call_later(pause_s, self._send, send)
+                self._pause(send)
             else:
                 self._send(send)
         coordinator = self._coordinator
@@ -360,6 +410,29 @@ class _Attempt:
         if coordinator.is_done and not self._sendings:
             for seat in (*self._seats.values(), self._decision):
                 seat.leave(is_known=self._is_known)
+
+    def _pause(self, send: Send) -> None:
+        """Another transaction, a younger one, keeps this PREPARE out: send it again, as long as it
+        may take."""
+        now, lock_s = self._loop.time(), self._patience.lock_s
+        self._locked = send.group
+        self._locked_at = self._locked_at or now
+        pause_s = self._coordination.pause_s(self._pauses)
+        self._pauses += 1
+        if lock_s:
+            pause_s = min(pause_s, self._locked_at + lock_s - now)
+        if lock_s and pause_s <= 0:
+            assert self._coordinator is not None
+            self._loop.call_soon(self._expire_locked)
+        else:
+            self._loop.call_later(pause_s, self._send, send)
+
+    def _expire_locked(self) -> None:
+        """It has waited for others for long enough."""
+        coordinator = self._coordinator
+        assert coordinator is not None
+        if coordinator.verdict is None:
+            self._go_on(coordinator.expire())
 
     def _send(self, send: Send) -> None:
         coordinator = self._coordinator
@@ -426,7 +499,8 @@ class _Attempt:
             case Stale() as stale:
                 return stale
             case Locked():
-                return _Died("a conflict with an older transaction over several shards")
+                why = "a conflict with an older transaction over several shards"
+                return _Died(why, found.group)
             case Decided() | Aborted() | NotPrepared():
                 if self._is_cancelled:
                     return canceled()
@@ -435,6 +509,8 @@ class _Attempt:
                 return _Died("an answer that was lost")
         if self._is_cancelled:
             return canceled()
+        if self._unled:
+            return leaderless(self._unled)
         if self._locked:
             return lock_not_available(self._locked)
         return time_over(found.group, "it did not prepare the transaction")

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from nodes.config import META_GROUP
 from nodes.protocol import (
     Aborted,
     AtLeast,
@@ -115,14 +116,15 @@ class Coordinator:
         self.is_done = False
 
     def begin(self) -> list[Send]:
-        """All groups are prepared side by side."""
-        return [
-            Send(
-                group,
-                Prepare(self._id, branch.write, branch.tied, self._anchor, self._participants),
-            )
-            for group, branch in self._branches.items()
-        ]
+        """All groups are prepared side by side; `meta`, which is never alone, when the others are:
+        a change of the schema may take them longer than a leader of what is prepared waits, and
+        meanwhile nobody could read the catalog."""
+        return [self._prepare(group) for group in self._branches if group != META_GROUP]
+
+    def _prepare(self, group: str) -> Send:
+        branch = self._branches[group]
+        body = Prepare(self._id, branch.write, branch.tied, self._anchor, self._participants)
+        return Send(group, body)
 
     def expire(self) -> list[Send]:
         """The client's time is over. What has been decided, or may be, goes on."""
@@ -172,8 +174,9 @@ class Coordinator:
         match answer:
             case Prepared(results=results) if results is not None:
                 self._prepared[send.group] = answer
-                if len(self._prepared) < len(self._branches):
-                    return []
+                left = self._branches.keys() - self._prepared.keys()
+                if left:
+                    return [self._prepare(META_GROUP)] if left == {META_GROUP} else []
                 session, seq = self._commit
                 index = self._prepared[self._anchor].index
                 decide = Decide(self._id, True, self._participants, index, session, seq)

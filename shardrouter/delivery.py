@@ -60,9 +60,11 @@ from nodes.protocol import (
     NoSuchGroup,
     NotLeader,
     NotOpen,
+    NotPinned,
     NotPrepared,
     Opened,
     Piece,
+    Pinned,
     Prepared,
     Read,
     RequestBody,
@@ -119,7 +121,7 @@ Delivered: TypeAlias = Callable[[Answer, bool], None]
 _FINAL: Final = frozenset(
     (
         *(Done, Piece, Speculated, NotOpen, SqlFailure, Opened, Aborted, AnswerNotKept, Stale),
-        *(UnknownSession, Prepared, Locked, Decided, NotPrepared),
+        *(UnknownSession, Prepared, Locked, Decided, NotPrepared, Pinned, NotPinned),
     )
 )
 """Answers of a leader about the request itself; everything else is about who should get it."""
@@ -248,6 +250,11 @@ class Delivery:
         """Name of the node believed to lead `group`."""
         leader = self._groups[group].leader
         return leader.name if leader is not None else None
+
+    def is_led(self, group: str) -> bool:
+        """Whether some node is believed to lead `group`, and to answer."""
+        leader = self._groups[group].leader
+        return leader is not None and not leader.suspect
 
     def stalled(self) -> int:
         """How many calls wait for a leader, for a replica that can answer, or for a group from

@@ -18,7 +18,7 @@ from shardrouter import syntax
 from shardrouter.catalog import Catalog
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.listed_rows import lists_rows
-from shardrouter.made_keys import RANDOM_UUID, drawn_default, made_by
+from shardrouter.made_keys import RANDOM_UUID, drawn_default, is_made_here, made_by
 from shardrouter.sequence_calls import sequence_named, stored_sequence
 from shardrouter.tables import Column, Table
 
@@ -100,12 +100,12 @@ class _Writer:
         self._parameters = parameters
         self._overriding = overriding
         self._catalog = catalog
-        self._key = table.shard_key
+        self._table = table
         self.draws: list[str] = []
 
     def default_of(self, column: Column) -> str:
         """What a row draws that has no value for it; empty: nothing."""
-        return drawn_default(column, is_key=column.name == self._key)
+        return drawn_default(column, self._table)
 
     def draw(self, sequence: str) -> syntax.ParameterReference:
         self.draws.append(sequence)
@@ -124,7 +124,7 @@ class _Writer:
             raise _always(column)
         if isinstance(node, syntax.Call) and not node.arguments and column is not None:
             drawn = made_by(node.name)
-            if drawn == RANDOM_UUID and column.name == self._key:
+            if drawn == RANDOM_UUID and is_made_here(column, self._table):
                 return self.draw(drawn)
         written: syntax.Expression = self._written(node)
         return written

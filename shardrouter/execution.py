@@ -37,6 +37,7 @@ from shardrouter.planned import (
     OneShard,
     Plan,
     ResultColumn,
+    RowsWrite,
     Scatter,
     SetSetting,
 )
@@ -178,7 +179,7 @@ def is_current(plan: Plan, catalog: Catalog) -> bool:
             plan = plan.insert
         elif isinstance(plan, CopyTo | DeclareCursor | ExplainRoute):
             plan = plan.plan
-        if not isinstance(plan, OneShard | Scatter):
+        if not isinstance(plan, OneShard | Scatter | RowsWrite):
             return True
     if type(plan) is OneShard and plan.shards and plan.shards != len(catalog.shards):
         return False
@@ -246,15 +247,16 @@ def count_command(plan: OneShard, execution: Execution, catalog: Catalog) -> Com
 
 
 def scatter_commands(
-    plan: Scatter, execution: Execution, catalog: Catalog
+    plan: Scatter, execution: Execution, catalog: Catalog, sent: tuple[Value, ...] = ()
 ) -> tuple[tuple[Value, ...], list[list[Command]]]:
-    """The bound arguments, and for each fragment a command for each shard that may have rows of it.
+    """The bound arguments, with those of a broadcast that are `sent`, and for each fragment a
+    command for each shard that may have rows of it.
 
     Rows come back as values if they are merged or finished, and are encoded then; else as they
     leave. Where a fragment names keys, their slots are guarded, so that no row is missed that
     moved; without keys every shard is asked, under the guards of the tables that it has alone.
     """
-    arguments = bind(plan, execution.arguments)
+    arguments = (*bind(plan, execution.arguments), *sent)
     passes = isinstance(plan.finish, Merge) and plan.finish.is_passing
     outputs = _outputs(plan.columns, execution.formats if passes else None)
     guards = {

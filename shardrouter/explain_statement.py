@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 
 from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.lexer import Token
-from shardrouter.planned import Answer, CatalogQuery, ExplainRoute, OneShard, Plan, Scatter
+from shardrouter.planned import (
+    Answer,
+    CatalogQuery,
+    ExplainRoute,
+    OneShard,
+    Plan,
+    RowsWrite,
+    Scatter,
+)
 
 __all__ = ["explain_statement"]
 
@@ -42,7 +50,7 @@ def explain_statement(
         if exc.position:
             exc.position += first.start
         raise
-    if not isinstance(plan, OneShard | Scatter | Answer | CatalogQuery):
+    if not isinstance(plan, OneShard | Scatter | RowsWrite | Answer | CatalogQuery):
         raise NotSupported(
             "EXPLAIN of this statement is not supported",
             position=first.start + 1,

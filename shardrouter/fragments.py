@@ -20,9 +20,9 @@ from shardrouter.errors import NotSupported
 from shardrouter.locality import Located, body, whole
 from shardrouter.partials import Split
 from shardrouter.placing import Pins, key_type
-from shardrouter.planned import Fragment
+from shardrouter.planned import Fragment, Total
 from shardrouter.sqlite_text import columns_read, relations_read, renumbered, words
-from shardrouter.tables import Placement, Table
+from shardrouter.tables import Column, Placement, Table
 from shardrouter.typed import connected, quote
 from shardrouter.types import Type
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from shardrouter.relations import Statement
     from shardrouter.translate import Scope
 
-__all__ = ["Cut", "decided", "fragment_of", "is_momentary", "locked", "name_of"]
+__all__ = ["Cut", "decided", "fragment_of", "is_fetched", "is_momentary", "locked", "name_of"]
 
 _KEYWORDS: Final = frozenset(
     [
@@ -63,6 +63,7 @@ _KEYWORDS: Final = frozenset(
         "FROM",
     ]
 )
+_FETCHED: Final = "f"
 _MOMENTARY: Final = (OVERRIDDEN - {"lower", "upper"}) | {NOW, RANDOM, RANDOM_UUID}
 
 _WHERE: Final[dict[Placement, Literal["shards", "home", "any"]]] = {
@@ -123,9 +124,14 @@ def _grouped(scope: Scope) -> Located | None:
 class Cut:
     """Of one statement, while it is understood for the finish."""
 
-    def __init__(self, pushed: Mapping[int, Pushed]) -> None:
-        self.depth = 0
+    def __init__(
+        self, pushed: Mapping[int, Pushed], sent: Mapping[int, str] | None = None, depth: int = 0
+    ) -> None:
+        self.depth = depth
         """Of what is being understood for a shard: there, a table is called by its name."""
+        self.sent = sent or {}
+        """Of tables whose rows are sent to the shards (`shardrouter.broadcasting`): what they are
+        called there."""
         self._pushed = pushed
         self._sources: dict[int, Table] = {}
         self._filters: dict[int, list[str]] = {}
@@ -168,7 +174,7 @@ class Cut:
     def source(self, number: int, table: Table) -> str:
         """A table of FROM: what it is called."""
         if self.depth:
-            return quote(table.name)
+            return self.sent.get(number) or quote(table.name)
         self._sources[number] = table
         return name_of(number)
 
@@ -184,6 +190,28 @@ class Cut:
         """Whether the finish names no column of a table that only the shards know."""
         return columns_read(text).keys() <= self._sources.keys()
 
+    def totals(self, text: str, items: Sequence[str]) -> tuple[Total, ...]:
+        """If the finish `text` is these `items` and each of them the total of a column of its one
+        fragment: which."""
+        if len(self._splits) != 1:
+            return ()
+        [(split, _)] = self._splits.values()
+        return split.totals(text, items)
+
+    def fetched(self, text: str) -> list[tuple[int, list[Column]]]:
+        """The tables of which the finish `text` names rows, and the columns of them: those first of
+        which the least may be fetched."""
+        read, named = columns_read(text), words(text)
+        found = [
+            (number not in self._filters, table.placement != "home", -number, table)
+            for number, table in self._sources.items()
+            if name_of(number) in named
+        ]
+        return [
+            (-number, _named(table, read.get(-number, frozenset())))
+            for _, _, number, table in sorted(found, key=lambda each: each[:3])
+        ]
+
     def fragments(self, text: str, pins: Pins) -> tuple[Fragment, ...]:
         """Of the finish `text`: those that it names."""
         read = columns_read(text)
@@ -197,7 +225,7 @@ class Cut:
         return tuple(fragment for fragment in found if fragment.name in named)
 
     def _fragment(self, number: int, table: Table, read: Iterable[str], pins: Pins) -> Fragment:
-        columns = [column for column in table.columns if column.name in read]
+        columns = _named(table, read)
         listed = ", ".join(f"t{number}.{quote(column.name)}" for column in columns) or "1"
         filters = self._filters.get(number, [])
         where = f" WHERE {connected('AND', filters)}" if filters else ""
@@ -230,6 +258,15 @@ class Cut:
         return replace(made, columns=tuple(f"{name} ANY" for name in split.columns))
 
 
+def _named(table: Table, names: Iterable[str]) -> list[Column]:
+    return [column for column in table.columns if column.name in names]
+
+
+def is_fetched(fragment: Fragment) -> bool:
+    """Whether it is rows of a table to be finished here."""
+    return fragment.name.startswith(_FETCHED)
+
+
 def fragment_of(name: str, text: str, located: Located, pins: Pins, why: str) -> Fragment:
     """What is asked of the shards that have rows there."""
     sql, parameters = renumbered(text)
@@ -238,7 +275,7 @@ def fragment_of(name: str, text: str, located: Located, pins: Pins, why: str) ->
 
 
 def name_of(number: int) -> str:
-    return f"f{number}"
+    return f"{_FETCHED}{number}"
 
 
 def is_momentary(text: str) -> bool:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final, TypeAlias
 
 from nodes.protocol import StatementResult, Value
 from shardrouter.asking import Part
+from shardrouter.broadcasting import rows_sent
 from shardrouter.catalog import Catalog
 from shardrouter.errors import DeadlineExceeded, StatementError
 from shardrouter.execution import (
@@ -26,9 +28,9 @@ from shardrouter.execution import (
     scattered_outcome,
 )
 from shardrouter.finishing import Finishing
-from shardrouter.merge import Merger
+from shardrouter.merge import Merger, totalled
 from shardrouter.merged_rows import MergedRows, PassedRows
-from shardrouter.planned import Finish, Fragment, Merge, Scatter
+from shardrouter.planned import Broadcast, Finish, Fragment, Merge, Scatter
 from shardrouter.row_stream import RowStream
 
 __all__ = ["Gathered", "Gathering", "Held", "Limits", "Row", "gather"]
@@ -48,6 +50,8 @@ class Limits:
 
     rows: int
     bytes: int
+    broadcast_rows: int = 0
+    """Of the small side of a join, to be sent to the shards."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Gathering:
     deadline: float
     now_us: int | None = None
     """Of the transaction's BEGIN, if there was one."""
+    expect: Callable[[Sequence[Command], bool], Awaitable[None]] | None = None
+    """Is told beforehand of what will be asked, and whether that is all; if not, once more."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +85,48 @@ async def gather(
 ) -> Gathered | None:
     """The answer; None if a shard says that the catalog is stale. Raises RouterError."""
     arguments, commands = scatter_commands(plan, execution, catalog)
+    broadcasts = plan.broadcasts if how.limits.broadcast_rows else ()
+    if how.expect is not None:
+        await how.expect(list(chain.from_iterable(commands)), not broadcasts)
+    for broadcast in broadcasts:
+        parts = await _side(plan, broadcast, execution, catalog, how)
+        if parts is None:
+            return None
+        rows = few_rows(parts, how.limits.broadcast_rows)
+        if rows is not None:
+            plan, sent = plan.by(broadcast), (how.limits.broadcast_rows, rows)
+            arguments, commands = scatter_commands(plan, execution, catalog, sent)
+            break
+    if how.expect is not None and broadcasts:
+        await how.expect(list(chain.from_iterable(commands)), True)
     if isinstance(plan.finish, Merge):
         outcome = await _merged(plan, plan.finish, execution, arguments, commands[0], how)
     else:
         outcome = await _finished(plan, plan.finish, execution, arguments, commands, how)
     shards = {command.shard for of_fragment in commands for command in of_fragment}
     return None if outcome is None else Gathered(outcome, len(shards))
+
+
+async def _side(
+    plan: Scatter, broadcast: Broadcast, execution: Execution, catalog: Catalog, how: Gathering
+) -> list[Part] | None:
+    """The side of a join that may be small; None as above."""
+    asked = replace(plan, fragments=(broadcast.small,))
+    one_more = (how.limits.broadcast_rows + 1,)
+    _, [commands] = scatter_commands(asked, execution, catalog, one_more)
+    parts = await how.ask(commands)
+    for part in parts or ():
+        if part.stream is not None:
+            part.stream.close()
+    return parts
+
+
+def few_rows(parts: Sequence[Part], rows_max: int) -> str | None:
+    """As they are sent to the shards; None if they are not few."""
+    rows = [row for part in parts for row in part.result.values]
+    if len(rows) > rows_max or any(part.stream is not None for part in parts):
+        return None
+    return rows_sent(rows)
 
 
 async def _finished(
@@ -108,6 +150,8 @@ async def _finished(
         rows += [[] for _ in some]
         for number, of_part in zip(numbers, found, strict=True):
             rows[number] += of_part
+    if finish.totals and (total := totalled(finish.totals, rows[0])) is not None:
+        return scattered_outcome(execution, plan.columns, _result(plan, execution, [total]))
     answer = await how.finishing.run(
         finish,
         list(zip(plan.fragments, rows, strict=True)),

@@ -23,9 +23,10 @@ __all__ = ["in_list"]
 def in_list(node: syntax.InList, scope: Scope) -> tuple[Typed, list[tuple[Typed, Typed]]]:
     """The test as a boolean, and the sides of each comparison it stands for."""
     position = syntax.position_of(node.operand)
-    if isinstance(node.operand, syntax.ParameterReference) and scope.is_open(node.operand):
+    is_open = scope.is_open(node.operand)
+    if isinstance(node.operand, syntax.ParameterReference) and is_open:
         scope.take(node.operand, _deduced(node, node.operand, scope))
-    node = replace(node, items=_alike_items(node, scope))
+    node = replace(node, items=_alike_items(node, scope, is_open=is_open))
     if isinstance(node.operand, syntax.Row):
         tests = [scope.binary(syntax.Binary("=", node.operand, i, position)) for i in node.items]
         return boolean(f"({' OR '.join(test.sql for test in tests)})"), []
@@ -49,6 +50,8 @@ def _deduced(node: syntax.InList, parameter: syntax.ParameterReference, scope: S
     if len(alone) > 1:
         with suppress(StatementError):
             found = [common_type(kinds, "IN")]
+        if found and found[0].element is not None:  # there are no arrays of arrays
+            found = []
     if not found:
         found = [TEXT if scope.is_open(i) else scope.expression(i).type for i in node.items]
     found = [TEXT if kind is types.VARCHAR else kind for kind in found]  # it has no operators
@@ -61,24 +64,33 @@ def _deduced(node: syntax.InList, parameter: syntax.ParameterReference, scope: S
     return found[0]
 
 
-def _alike_items(node: syntax.InList, scope: Scope) -> tuple[syntax.Expression, ...]:
+def _alike_items(
+    node: syntax.InList, scope: Scope, *, is_open: bool
+) -> tuple[syntax.Expression, ...]:
     """The items of which open ones have the common type of all that name no column, and of the
-    operand: PostgreSQL compares with an array of them. With one such item it does not."""
+    operand unless that `is_open`: PostgreSQL compares with an array of them. With one such item it
+    does not."""
     alone = [item for item in node.items if not names_columns(item)]
     if len(alone) < 2 or isinstance(node.operand, syntax.Row):
         return node.items
     if not any(scope.is_open(item) for item in alone):
         return node.items
-    kinds = [None if scope.is_open(i) else scope.expression(i).type for i in (node.operand, *alone)]
+    known = alone if is_open else [node.operand, *alone]
+    kinds = [None if scope.is_open(i) else scope.expression(i).type for i in known]
     try:
         common = common_type(kinds, "IN")
     except StatementError:
         return node.items  # each is compared by itself
-    name = syntax.TypeName(common.name)
+    if common.element is not None:
+        return node.items
+    # character without a length is of one character
+    name = syntax.TypeName("bpchar" if common is types.BPCHAR else common.name)
     items = []
     for item in node.items:
         if scope.is_open(item) and isinstance(item, syntax.ParameterReference):
             scope.take(item, common)
         is_literal = isinstance(item, syntax.StringLiteral | syntax.NullLiteral)
         items.append(syntax.TypeCast(item, name) if is_literal else item)
+        if is_literal:
+            scope.expression(items[-1])  # read before any operator is looked for
     return tuple(items)

@@ -15,6 +15,7 @@ from shardrouter.deferring import check_named
 from shardrouter.errors import DeadlineExceeded, NotSupported, StatementError
 from shardrouter.exceptions import UndefinedTableError
 from shardrouter.execution import Execution, Notice, Outcome, Prepared, rows_outcome
+from shardrouter.levels import name_of
 from shardrouter.made_keys import is_made
 from shardrouter.plan import UnknownTable, bind, parameter_oids, result_columns, value_of
 from shardrouter.planned import (
@@ -227,7 +228,8 @@ class LocalStatements:
                 tag = f"SELECT {len(rows)}" if tag == "SELECT" else tag
                 return settings, rows_outcome(tag, execution, rows, columns)
             case ExplainRoute():
-                shown = route(plan, catalog)
+                level = name_of(settings.consistency)
+                shown = route(plan, catalog, level, snapshot=settings.snapshot)
                 return settings, rows_outcome("EXPLAIN", execution, shown, columns)
             case ShowTables():
                 tables = [

@@ -187,7 +187,9 @@ def reads_alike(scopes: Iterable[Scope]) -> bool:
     """Whether these read nothing but what is on every shard."""
     region = list(scopes)
     return all(
-        table.placement == "reference" for each in region for _, table in each.named
+        each.statement.is_everywhere(number, table)
+        for each in region
+        for number, table in each.named
     ) and not any(leaf.opaque for each in region for leaf in _leaves(each.shapes))
 
 
@@ -253,7 +255,7 @@ class _View:
                 return _EVERYWHERE  # VALUES and the like
             return None if inner.outer_reads else whole(inner)
         table = relation.table
-        if table is None or table.placement == "reference":
+        if table is None or self._scope.statement.is_everywhere(relation.number, table):
             return _EVERYWHERE
         if table.placement == "home":
             return None

@@ -9,8 +9,8 @@ the same. Its clock may stand still or go back: what was given out is never give
 milliseconds since 1970, 12 bits that count within a millisecond (section 6.2, method 1), 62 bits by
 chance. Those of one router grow; a count that overflows goes on in the next millisecond.
 
-`gen_random_uuid()` is made here only where it decides on which shard its row is; elsewhere the
-shard draws it from the seed of the statement.
+`gen_random_uuid()` is made here only where it decides on which shard its row is, or has to be the
+same on all of them; elsewhere the shard draws it from the seed of the statement.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final
 from nodes.functions import random_uuid
 from shardrouter import types
 from shardrouter.kinds import Type
-from shardrouter.tables import Column
+from shardrouter.tables import Column, Table
 
 __all__ = [
     "RANDOM_UUID",
@@ -31,6 +31,7 @@ __all__ = [
     "UUID_V7",
     "KeyMaker",
     "drawn_default",
+    "is_made_here",
     "is_made",
     "made_by",
     "type_of_drawn",
@@ -71,12 +72,19 @@ def type_of_drawn(drawn: str) -> Type:
     return types.UUID if drawn in (RANDOM_UUID, UUID_V7) else types.BIGINT
 
 
-def drawn_default(column: Column, *, is_key: bool) -> str:
-    """What a row draws that is given no value for the column; `is_key`: it decides the shard."""
+def drawn_default(column: Column, table: Table) -> str:
+    """What a row draws here that is given no value for the column: what a sequence gives, and what
+    is drawn at random where it decides the shard, or has to be the same on all of them."""
     default = column.default
     if default is None:
         return ""
-    return RANDOM_UUID if is_key and default.sql == "pg_random_uuid()" else default.sequence
+    is_random = default.sql == "pg_random_uuid()"
+    return RANDOM_UUID if is_random and is_made_here(column, table) else default.sequence
+
+
+def is_made_here(column: Column, table: Table) -> bool:
+    """Whether the shards are sent a value of a column, and make none by themselves."""
+    return column.name == table.shard_key or table.placement == "reference"
 
 
 class KeyMaker:

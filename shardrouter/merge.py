@@ -14,15 +14,18 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from functools import cmp_to_key
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from nodes.functions import COLLATIONS
 from nodes.protocol import Value
-from shardrouter.planned import Constant, Merge, Operand, OrderKey
+from shardrouter.planned import Constant, Merge, Operand, OrderKey, Total
 
-__all__ = ["Merger", "merge_rows"]
+__all__ = ["Merger", "merge_rows", "totalled"]
 
 Row: TypeAlias = tuple[Value, ...]
+
+_HOW: Final[dict[str, Callable[[list[int]], int]]] = {"sum": sum, "min": min, "max": max}
+_BIGINT_MAX: Final = (1 << 63) - 1
 
 
 class Merger:
@@ -102,6 +105,27 @@ def merge_rows(
     for source, rows in enumerate(shard_rows):
         merger.feed(source, rows, is_over=True)
     return merger.take()
+
+
+def totalled(totals: Sequence[Total], rows: Sequence[Row]) -> Row | None:
+    """The one row that a finish of these `totals` answers; None if more than integers that are no
+    larger than a bigint came, or make the answer: then it is the finish's matter."""
+    found: list[Value] = []
+    for total in totals:
+        values = [row[total.column] for row in rows]
+        numbers = [value for value in values if type(value) is int]
+        if len(numbers) + values.count(None) < len(values):
+            return None
+        if total.how == "count":
+            made: int | None = sum(numbers)
+        elif not numbers:
+            made = None
+        else:
+            made = _HOW[total.how](numbers)
+        if made is not None and abs(made) > _BIGINT_MAX:
+            return None
+        found.append(made)
+    return tuple(found)
 
 
 def _bound(operand: Operand | None, arguments: Sequence[Value]) -> int | None:

@@ -18,6 +18,7 @@ from shardrouter.planned import (
     CopyTo,
     OneShard,
     Plan,
+    RowsWrite,
     Scatter,
     SchemaChange,
     TransactionControl,
@@ -83,6 +84,8 @@ class Meter:
 def kind_of(plan: Plan) -> str:
     if isinstance(plan, OneShard):
         return "write" if plan.is_write else "read"
+    if isinstance(plan, RowsWrite):
+        return "write"
     if isinstance(plan, Scatter):
         return "several"
     if isinstance(plan, SchemaChange):

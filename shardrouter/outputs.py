@@ -203,7 +203,9 @@ class Rows:
     def modifiers(self) -> tuple[int, ...]:
         found = []
         for column in zip(*self.rows, strict=True):
-            modifiers = {item.typed.modifier for item in column if item.typed is not None}
+            modifiers = {
+                NO_MODIFIER if item.typed is None else item.typed.modifier for item in column
+            }
             found.append(modifiers.pop() if len(modifiers) == 1 else NO_MODIFIER)
         return tuple(found)
 

@@ -9,9 +9,11 @@ each comes once from a shard.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, cast
 
+from shardrouter.planned import Total
 from shardrouter.sqlite_text import relations_read
 from shardrouter.typed import Typed, collated
 from shardrouter.types import Type
@@ -61,6 +63,7 @@ class Split:
         self.body = ""
         self._groups: dict[str, str] = {}  # what is grouped by -> its column
         self._partials: dict[str, str] = {}
+        self._totals: dict[str, tuple[str, str]] = {}  # of the finish -> its column, and how
 
     def group(self, typed: Typed) -> Typed:
         """Something that is grouped by, as the finish calls it."""
@@ -76,15 +79,35 @@ class Split:
             column = self._groups.setdefault(argument, f"g{len(self._groups) + 1}")
             return f"{function}(DISTINCT {self.name}.{column}{collation})"
         if function == "count":
-            return f"coalesce(sum({self._partial(called.text, called)}), 0)"
+            column = self._partial(called.text, called)
+            return self._total(f"coalesce(sum({column}), 0)", column, function)
         if function == "pg_avg_numeric":
             total = self._partial(f"pg_sum_numeric({argument})", called)
             count = self._partial(f"count({argument})", called)
             return f"pg_div_numeric(pg_sum_numeric({total}), pg_cast_numeric(sum({count})))"
         column = self._partial(called.text, called)
         if function in ("min", "max"):
-            column = collated(Typed(column, called.type))
-        return f"{function}({column})"
+            return self._total(
+                f"{function}({collated(Typed(column, called.type))})", column, function
+            )
+        return self._total(f"{function}({column})", column, function)
+
+    def _total(self, text: str, column: str, function: str) -> str:
+        self._totals[text] = column, function
+        return text
+
+    def totals(self, finish: str, items: Sequence[str]) -> tuple[Total, ...]:
+        """If the finish is these `items` and no more, each of them the total of a column: which."""
+        if self._groups or finish != f"SELECT {', '.join(items)} FROM {self.name}":  # noqa: S608 -- our own names
+            return ()
+        found = []
+        for item in items:
+            column, function = self._totals.get(item, ("", ""))
+            if function not in ("count", "sum", "min", "max"):
+                return ()
+            at = self.columns.index(column.removeprefix(f"{self.name}."))
+            found.append(Total(at, cast("Literal['count', 'sum', 'min', 'max']", function)))
+        return tuple(found)
 
     def _partial(self, text: str, called: Called) -> str:
         whole = text + called.filter

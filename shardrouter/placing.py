@@ -26,12 +26,14 @@ Pins = dict[tuple[int, str], tuple[Operand, ...]]
 class Place:
     """Where a statement runs: on the shard of `keys`, or the home shard if there are none;
     `shards` if that is right only while the cluster has so many. `is_everywhere`: no single shard
-    can answer it."""
+    can answer it. `apart`: of a write, that no shard can do its part of it by itself, for which
+    this is the error if nothing else can be done."""
 
     keys: tuple[Operand, ...] = ()
     key_type: str = ""
     shards: int = 0
     is_everywhere: bool = False
+    apart: NotSupported | None = None
 
 
 def reliance(statement: Statement, first: Table | None = None) -> Reliance:
@@ -124,7 +126,7 @@ def place(
         return Place(is_everywhere=True)
     if is_local:
         return Place(is_everywhere=True)
-    raise _several(found, home)
+    return Place(apart=_several(found, home))
 
 
 def key_type(table: Table) -> str:

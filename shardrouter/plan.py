@@ -39,6 +39,7 @@ from shardrouter.planned import (
     Parameter,
     Plan,
     ResultColumn,
+    RowsWrite,
     Scatter,
     SchemaChange,
     SetSetting,
@@ -187,6 +188,7 @@ def _analysed(
             oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
             oids += [type_of_drawn(each).oid for each in drawn.draws]
             made = changes.insert(drawn.node, table, catalog, Parameters(oids, identity))
+            assert isinstance(made, OneShard), "VALUES are no rows that were read"
             return replace(made, parameter_oids=made.parameter_oids[:own], draws=drawn.draws)
         case syntax.Update():
             table = _changed(node.table, catalog)
@@ -277,7 +279,7 @@ def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
     Raises StatementError: 08P01 for a wrong number of them, 22003, 22021 or 42804 for a value
     that is not of the type, 2201W and 2201X for a negative LIMIT or OFFSET.
     """
-    if isinstance(plan, OneShard | Scatter | CatalogQuery):
+    if isinstance(plan, OneShard | Scatter | RowsWrite | CatalogQuery):
         if not plan.parameter_oids and not arguments:
             return ()
         bound = types.check_arguments(plan.parameter_oids, arguments)

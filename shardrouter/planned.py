@@ -7,6 +7,7 @@ execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` make
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -19,10 +20,22 @@ from shardrouter.copying.options import CopyOptions
 from shardrouter.definitions import Definition
 from shardrouter.quick_dataclasses import dataclass
 from shardrouter.role_statements import RoleStatement
+from shardrouter.session_plans import (
+    Begin,
+    EndBlock,
+    Modes,
+    SavepointStep,
+    SetModes,
+    SetSetting,
+    ShowSetting,
+    TransactionControl,
+)
 from shardrouter.syntax import Name
 
 __all__ = [
     "ResultColumn",
+    "RowsStatement",
+    "RowsWrite",
     "Constant",
     "Parameter",
     "Operand",
@@ -38,6 +51,7 @@ __all__ = [
     "SplitRows",
     "Spread",
     "Answer",
+    "Broadcast",
     "CatalogQuery",
     "CopyFrom",
     "CopyTo",
@@ -238,11 +252,33 @@ class Merge:
 
 
 @dataclass(frozen=True)
+class Total:
+    """A column of an answer of one row, made of one column of all rows of a fragment."""
+
+    column: int
+    how: Literal["count", "sum", "min", "max"]
+
+
+@dataclass(frozen=True)
 class Finish:
     """A query over the fragments' rows, each a table of a database in the router's memory."""
 
     sql: str
     parameters: tuple[int, ...]
+    totals: tuple[Total, ...] = ()
+    """If not empty: nothing but this, which needs no database where all values are integers."""
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """Another way to the same answer, if one side of a join has few rows: they are fetched first,
+    and sent to the shards with the fragments, which have two parameters more than the statement:
+    how many rows are few, and the rows."""
+
+    small: Fragment
+    """The side, of which a shard answers no more rows than a parameter says."""
+    fragments: tuple[Fragment, ...]
+    finish: Merge | Finish
 
 
 @dataclass(frozen=True)
@@ -257,6 +293,69 @@ class Scatter:
     parameter_oids: tuple[int, ...] = ()
     bounds: tuple[tuple[str, Operand], ...] = ()
     """LIMITs and OFFSETs, already in the texts; here so that arguments can be checked."""
+    broadcasts: tuple[Broadcast, ...] = ()
+    """What is tried before, one after the other."""
+
+    def by(self, broadcast: Broadcast) -> Scatter:
+        """The same, that way."""
+        return replace(self, fragments=broadcast.fragments, finish=broadcast.finish, broadcasts=())
+
+
+@dataclass(frozen=True)
+class RowsStatement:
+    """A write of rows that are at hand: the text before them, and behind them; each is written as a
+    list of parameters, in parentheses."""
+
+    tag: str
+    head: str
+    tail: str
+    fields: tuple[int, ...]
+    """Which values of a row it takes, in their order."""
+    key: int = -1
+    """Which of a row's values, if not negative, says on what shard it is written."""
+    returned_key: str = ""
+    """As in `SplitRows`."""
+    spread: Spread = ""
+    is_told: bool = True
+    """Its rows are those that the client is told of."""
+
+
+@dataclass(frozen=True)
+class RowsWrite:
+    """A write whose rows no shard can find by itself: they are read first, and then written by
+    their keys; all of it is one transaction."""
+
+    tag: str
+    tables: Reliance  # the table that is written is the first
+    read: OneShard | Scatter | Answer
+    shaped: Finish
+    """What is made of the rows that were read, which are the table `held`: as its columns take
+    them."""
+    held: tuple[str, ...]
+    """The columns of that table, as SQLite declares them."""
+    key_type: str
+    write: RowsStatement
+    identity: tuple[int, ...] = ()
+    """The values of a row that say which row of the table it is: once is enough."""
+    is_once: bool = False
+    """Twice is an error: two rows of FROM have something to say of one."""
+    moves: tuple[RowsStatement, ...] = ()
+    """What is done instead, in this order, with a row whose key is another than before."""
+    draws: tuple[str, ...] = ()
+    """Sequences of which each row gets a number, behind its values."""
+    columns: tuple[ResultColumn, ...] = ()
+    parameter_oids: tuple[int, ...] = ()
+    bounds: tuple[tuple[str, Operand], ...] = ()
+    key_name: str = ""  # for the error of a row without one
+
+    @property
+    def writes(self) -> Reliance:
+        """The table whose rows it writes."""
+        return self.tables[:1]
+
+    def tag_of(self, count: int) -> str:
+        """The command tag of so many rows."""
+        return f"INSERT 0 {count}" if self.tag == "INSERT" else f"{self.tag} {count}"
 
 
 @dataclass(frozen=True)
@@ -303,7 +402,7 @@ class CatalogQuery:
 class ExplainRoute:
     """EXPLAIN (ROUTE): what would be done for `plan`."""
 
-    plan: OneShard | Scatter | Answer | CatalogQuery
+    plan: OneShard | Scatter | RowsWrite | Answer | CatalogQuery
     is_json: bool = False
 
     @property
@@ -403,70 +502,6 @@ class Deallocate:
 
 
 @dataclass(frozen=True)
-class SetSetting:
-    """SET, or RESET if `value` is None (name `all`: every setting)."""
-
-    name: str
-    value: str | None
-    is_local: bool = False
-    """It ends with the transaction, however that ends."""
-    discards: bool = False
-    """DISCARD ALL: of all settings, and not inside of a transaction block."""
-
-
-@dataclass(frozen=True)
-class Modes:
-    """What a transaction is said to be; None: as the settings say."""
-
-    isolation: str | None = None  # "serializable", "read committed", ...
-    read_only: bool | None = None
-    deferrable: bool | None = None
-
-
-@dataclass(frozen=True)
-class Begin:
-    """BEGIN, START TRANSACTION."""
-
-    tag: str
-    modes: Modes
-
-
-@dataclass(frozen=True)
-class EndBlock:
-    """COMMIT, END; or ROLLBACK, ABORT. `chain`: begin another one alike."""
-
-    commit: bool
-    chain: bool
-
-
-@dataclass(frozen=True)
-class SavepointStep:
-    """SAVEPOINT, ROLLBACK TO SAVEPOINT, RELEASE SAVEPOINT."""
-
-    what: Literal["savepoint", "rollback", "release"]
-    name: str
-
-
-@dataclass(frozen=True)
-class SetModes:
-    """SET TRANSACTION, or, `for_session`, SET SESSION CHARACTERISTICS AS TRANSACTION."""
-
-    modes: Modes
-    for_session: bool
-
-
-TransactionControl: TypeAlias = Begin | EndBlock | SavepointStep | SetModes
-"""What is about the transaction itself."""
-
-
-@dataclass(frozen=True)
-class ShowSetting:
-    """SHOW name; its one column has the setting's name."""
-
-    name: str
-
-
-@dataclass(frozen=True)
 class ShowTables:
     """SHOW TABLES: name, shard key, number of columns."""
 
@@ -493,6 +528,7 @@ class ShowColumns:
 Plan: TypeAlias = (
     OneShard
     | Scatter
+    | RowsWrite
     | SchemaChange
     | SequenceCall
     | Answer
@@ -520,7 +556,7 @@ def parameter_oids(plan: Plan) -> tuple[int, ...]:
     """The type OIDs of $1, $2, ..."""
     if isinstance(plan, DeclareCursor | ExplainRoute):
         plan = plan.plan
-    if isinstance(plan, OneShard | Scatter | Answer | CatalogQuery | Pause):
+    if isinstance(plan, OneShard | Scatter | RowsWrite | Answer | CatalogQuery | Pause):
         return plan.parameter_oids
     return ()
 
@@ -531,6 +567,7 @@ def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
         case (
             OneShard()
             | Scatter()
+            | RowsWrite()
             | Answer()
             | CatalogQuery()
             | ExplainRoute()

@@ -115,6 +115,8 @@ class Statement:
     """It is the text of a view that is being made."""
     cut: Cut | None = None
     """It is finished in the router: what the shards give for it."""
+    sent: frozenset[int] = frozenset()
+    """The numbers of tables whose rows are sent to the shards."""
     written: list[tuple[int, syntax.TableName, Table]] = field(default_factory=list)
     """What its own text, and not that of a view, names: each table by its number."""
     literals: dict[int, Type] = field(default_factory=dict)
@@ -126,6 +128,10 @@ class Statement:
     def __post_init__(self) -> None:
         if self.own_type is None and self.catalog is not None:
             self.own_type = self.catalog.own_type
+
+    def is_everywhere(self, number: int, table: Table) -> bool:
+        """Whether the rows of a source are on every shard: of a reference table, or sent there."""
+        return number in self.sent or table.placement == "reference"
 
     def ask_router(self, *, about_cluster: bool = True) -> None:
         """Only the router can answer it: of the session, or of what the cluster has."""

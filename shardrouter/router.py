@@ -200,8 +200,9 @@ class Router(Queries):
 
     def metrics(self) -> list[Family]:
         """What it counts, as /metrics shows it."""
+        shards = self._backend.shards
         return router_families(
-            self._backend.meter, self._backend.shards.counts, self._backend.gate.places
+            self._backend.meter, shards.counts, self._backend.gate.places, shards.instants.counts
         )
 
     async def wait_ready(self, *, timeout: float = OPEN_TIMEOUT_S) -> None:  # noqa: ASYNC109 -- as in `open`

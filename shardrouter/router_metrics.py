@@ -6,12 +6,15 @@ from nodes.metrics import Family, family, in_words
 from nodes.process_metrics import process_families
 from shardrouter.admission import Places
 from shardrouter.delivery import Counts
+from shardrouter.instants import InstantCounts
 from shardrouter.meter import KINDS, Meter
 
 __all__ = ["router_families"]
 
 
-def router_families(meter: Meter, deliveries: Counts, places: Places) -> list[Family]:
+def router_families(
+    meter: Meter, deliveries: Counts, places: Places, instants: InstantCounts
+) -> list[Family]:
     """Of its statements, and of what it sends to nodes, as they stand now."""
     outcomes: dict[tuple[str, str], float] = {}
     for kind in KINDS:
@@ -61,6 +64,13 @@ def router_families(meter: Meter, deliveries: Counts, places: Places) -> list[Fa
             "Requests that a node did not take, or did not answer, by the reason.",
             {in_words(kind): count for kind, count in deliveries.not_taken.items()},
             "why",
+        ),
+        family(
+            "shardrouter_router_instants_total",
+            "counter",
+            "Reads of several shards at one instant: found, or missed and asked for otherwise.",
+            {"taken": instants.taken, "missed": instants.missed},
+            "outcome",
         ),
         family(
             "shardrouter_router_units",

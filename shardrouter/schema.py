@@ -54,7 +54,7 @@ from shardrouter.relocator import Relocator
 from shardrouter.schema_commits import SchemaCommits
 from shardrouter.sequence_cache import SequenceCache
 from shardrouter.shards import Shards
-from shardrouter.tables import PUBLIC, Placement, TransactionChange
+from shardrouter.tables import PUBLIC, Placement
 from shardrouter.tasks import Tasks
 from shardrouter.temporary_schemas import TemporarySchemas
 
@@ -86,9 +86,8 @@ class Schema:
         self.changing = asyncio.Lock()
         self._awaited: Counter[str] = Counter()  # groups, by what is under way to them
         self._drafts = count(DRAFTED)
-        self._commits = SchemaCommits(self)
         self._relocator = Relocator(self)
-        self.commit, self.commit_over = self._commits.commit, self._commits.commit_over
+        self.commit = SchemaCommits(self).commit
         self.sequences = SequenceCache(
             self._write_meta,
             lambda guards, deadline: self.shards.read(META_GROUP, (), guards, deadline=deadline),
@@ -222,14 +221,6 @@ class Schema:
             await asyncio.sleep(CATCH_UP_PAUSE_S * 2 ** min(attempt, 3))
             await self.refresh(deadline)
 
-    async def committed(self, deadline: float) -> Catalog:
-        """`refresh`, with what every transaction has made that may have committed by now: if there
-        is one that is marked and not published, it is waited for, or finished."""
-        catalog = await self.refresh(deadline)
-        if isinstance(catalog.pending, TransactionChange):
-            await self._finish_for_others(catalog, deadline)
-        return self.catalog
-
     def new_draft_version(self) -> int:
         """A version for the catalog of a transaction, which no other has or gets."""
         return next(self._drafts)
@@ -277,9 +268,7 @@ class Schema:
         """Finish changes that the statement at hand did not ask for: whatever becomes of them,
         that statement has had no effect yet."""
         try:
-            if isinstance(catalog.pending, TransactionChange):
-                catalog = await self._commits.wait(catalog, deadline)
-            elif isinstance(catalog.pending, Change) and catalog.pending.relocated:
+            if catalog.pending is not None and catalog.pending.relocated:
                 catalog = await self._relocator.wait(catalog, deadline)
             if catalog.pending:
                 await self._finish(catalog, deadline)
@@ -318,9 +307,6 @@ class Schema:
         StatementError if a shard refused it, when it has been taken back everywhere."""
         change = catalog.pending
         assert change is not None
-        if isinstance(change, TransactionChange):
-            await self._commits.decide(catalog, change, deadline)
-            return
         if change.relocated:
             await self._relocator.finish(catalog, deadline)
             return

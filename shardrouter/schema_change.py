@@ -17,18 +17,9 @@ A shard that has rows may refuse what others have made (a unique index over dupl
 the change is marked again, as one to be taken back (`take_back`), each shard undoes what it has
 made (`undo_parts`), and the tables are published as they were, under versions of their own.
 
-A transaction over several shards publishes its changes itself: `publication` is its part in
-`meta`, the anchor of its two-phase commit. Nothing is marked, for what is prepared keeps out
-whoever reads or changes the catalog.
-
-The changes of a transaction on one shard are made by its COMMIT, one entry there, which decides
-(docs/transactions.md). Whoever finds such a mark cannot make them; he asks the log of that shard
-by `fence`, which refuses a COMMIT that comes later:
-
-    fence     applied                     it will never commit: `withdraw` the mark
-              Stale, have = version       it has committed: publish
-              Stale, have = version + 1   somebody else has fenced it: `withdraw`
-              Stale, have is larger       all is done, and more: load the catalog
+A transaction publishes its changes itself: `publication` is its part in `meta`, the anchor of its
+two-phase commit (docs/transactions.md). Nothing is marked, for what is prepared keeps out whoever
+reads or changes the catalog.
 
 A dropped table leaves a row behind with its version: see `shardrouter.tables.TableChange`.
 """
@@ -43,12 +34,10 @@ import msgspec
 
 from nodes.protocol import Guard, SetVersion, Statement
 from shardrouter.catalog import LOAD_GUARDS, Catalog, Parts
-from shardrouter.tables import Change, Pending, Table, TableChange, TransactionChange
+from shardrouter.tables import Change, Table, TableChange
 
 __all__ = [
     "UNDONE",
-    "commit_parts",
-    "fence",
     "in_meta",
     "mark",
     "marked",
@@ -63,11 +52,7 @@ __all__ = [
     "take_back",
     "undo_parts",
     "versions_on",
-    "withdraw",
 ]
-
-SCHEMA: Final = "schema"
-"""The object of a shard whose version every COMMIT with schema changes moves, and every fence."""
 
 UNDONE: Final = SetVersion("undone", 1)
 """What a COMMIT sets whose transaction changed the schema and took it back: a shard runs such steps
@@ -76,20 +61,20 @@ only together with a version. Nothing relies on it."""
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def mark(catalog: Catalog, change: Pending) -> Parts:
+def mark(catalog: Catalog, change: Change) -> Parts:
     """Everybody may know of the change, and finish it."""
     text = 'INSERT INTO "catalog_change" ("id", "change") VALUES (1, ?1)'
     return in_meta(catalog, [Statement(text, (_encode(change),))], by=_versions(change))
 
 
-def marked(catalog: Catalog, change: Pending) -> Catalog:
+def marked(catalog: Catalog, change: Change) -> Catalog:
     """The catalog with that mark."""
     return replace(catalog, version=catalog.version + _versions(change), pending=change)
 
 
-def _versions(change: Pending) -> int:
+def _versions(change: Change) -> int:
     """How many versions the mark takes: those that the change gives its tables before its end."""
-    return 2 if isinstance(change, Change) and change.relocated else 1
+    return 2 if change.relocated else 1
 
 
 def rewritten(catalog: Catalog, change: Change, *, by: int = 1) -> tuple[Parts, Catalog]:
@@ -101,16 +86,10 @@ def rewritten(catalog: Catalog, change: Change, *, by: int = 1) -> tuple[Parts, 
 
 def take_back(catalog: Catalog) -> tuple[Parts, Catalog]:
     """The pending change is to be undone; and the catalog that says so."""
-    assert isinstance(catalog.pending, Change)
+    assert catalog.pending is not None
     by = _versions(catalog.pending)  # what a change is taken back to it is never made under
     change = replace(catalog.pending, undone=catalog.version + by)
     return rewritten(catalog, change, by=by)
-
-
-def withdraw(catalog: Catalog) -> Parts:
-    """The transaction that pends in `catalog` will never commit."""
-    assert isinstance(catalog.pending, TransactionChange)
-    return in_meta(catalog, [_UNMARKED])
 
 
 _UNMARKED: Final = Statement('DELETE FROM "catalog_change"')
@@ -122,32 +101,13 @@ def publish(catalog: Catalog) -> Parts:
     assert pending is not None
     statements = [_UNMARKED]
     sets: dict[str, SetVersion] = {}
-    if isinstance(pending, TransactionChange):
-        made, sets = _all_published(pending.changes, pending.version, pending.numbers)
-        statements += made
-    else:
-        version = pending.undone or pending.taken or pending.version
-        statements += _tables_published(pending, version)
-        if not pending.undone:
-            statements += _sequences_published(pending, {})
-            statements += _schemas_published(pending)
-            sets = _sequence_versions(pending, pending.version)
+    version = pending.undone or pending.taken or pending.version
+    statements += _tables_published(pending, version)
+    if not pending.undone:
+        statements += _sequences_published(pending, {})
+        statements += _schemas_published(pending)
+        sets = _sequence_versions(pending, pending.version)
     return in_meta(catalog, statements, tuple(sets.values()))
-
-
-def _all_published(
-    changes: Iterable[Change], version: int, numbers: Iterable[tuple[str, int, bool]]
-) -> tuple[list[Statement], dict[str, SetVersion]]:
-    """Of the changes of a transaction, which gave out `numbers` of its own sequences."""
-    given = {name: (last, is_called) for name, last, is_called in numbers}
-    statements: list[Statement] = []
-    sets: dict[str, SetVersion] = {}
-    for change in changes:
-        statements += _tables_published(change, version)
-        statements += _sequences_published(change, given)
-        statements += _schemas_published(change)
-        sets.update(_sequence_versions(change, version))
-    return statements, sets
 
 
 def _kept(table: Table, version: int) -> Table:
@@ -264,26 +224,21 @@ def in_meta(
 # --------------------------------------------------------------------------- of a transaction
 
 
-def commit_parts(change: TransactionChange) -> Parts:
-    """What the COMMIT of a transaction requires and sets besides its steps. The tables' versions
-    before it are among the guards of the steps."""
-    names = dict.fromkeys(moved.name for each in change.changes for moved in each.tables)
-    return Parts(
-        (),
-        (Guard(SCHEMA, change.previous),),
-        (
-            SetVersion(SCHEMA, change.version),
-            *(SetVersion(f"table:{name}", change.version) for name in names),
-        ),
-    )
-
-
 def publication(
     catalog: Catalog, changes: Iterable[Change], numbers: Iterable[tuple[str, int, bool]]
 ) -> Parts:
-    """What the COMMIT of a transaction over several shards does in `meta`, its anchor: the changes
-    are there for everybody if the transaction is."""
-    statements, sets = _all_published(changes, catalog.version + 1, numbers)
+    """What the COMMIT of a transaction does in `meta`, its anchor: the changes are there for
+    everybody if the transaction is. It gave out `numbers` of its own sequences: the last of each,
+    and whether that was given out."""
+    version = catalog.version + 1
+    given = {name: (last, is_called) for name, last, is_called in numbers}
+    statements: list[Statement] = []
+    sets: dict[str, SetVersion] = {}
+    for change in changes:  # a table may be made by one and dropped by another
+        statements += _tables_published(change, version)
+        statements += _sequences_published(change, given)
+        statements += _schemas_published(change)
+        sets.update(_sequence_versions(change, version))
     parts = in_meta(catalog, statements, tuple(sets.values()))
     return replace(parts, guards=(*LOAD_GUARDS, *parts.guards))
 
@@ -294,12 +249,6 @@ def versions_on(catalog: Catalog, changes: Iterable[Change], shard: str) -> tupl
         moved.name for change in changes for moved in on_shard(catalog, change, shard)
     )
     return tuple(SetVersion(f"table:{name}", catalog.version + 1) for name in names)
-
-
-def fence(change: TransactionChange) -> Parts:
-    """From now on the COMMIT cannot be applied. No other change has the version that this sets:
-    mark and publish, or withdraw, raise that of the catalog by two."""
-    return Parts((), (Guard(SCHEMA, change.previous),), (SetVersion(SCHEMA, change.version + 1),))
 
 
 # --------------------------------------------------------------------------- on the shards

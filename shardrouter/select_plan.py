@@ -3,21 +3,34 @@ else its fragments and their finish, else answered here if it is nothing but con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
 
 from shardrouter import syntax
 from shardrouter.bounds import bound, limit_clause, reach
+from shardrouter.broadcasting import sent_as, small_part
 from shardrouter.catalog import Catalog
 from shardrouter.common_tables import with_clause
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.fragments import Cut, Pushed, decided, fragment_of, is_momentary, locked
+from shardrouter.fragments import (
+    Cut,
+    Pushed,
+    decided,
+    fragment_of,
+    is_fetched,
+    is_momentary,
+    locked,
+    name_of,
+)
 from shardrouter.locality import Located, body, whole
 from shardrouter.ordering import SortedBy, order_text
 from shardrouter.outputs import Outputs, Rows, Selected, SetOperation
 from shardrouter.placing import Pins, pins_of, place, reliance
 from shardrouter.planned import (
     Answer,
+    Broadcast,
     CatalogQuery,
     Finish,
     Fragment,
@@ -32,11 +45,16 @@ from shardrouter.query import analysed, one_of_sets, set_operation, unlimited, v
 from shardrouter.ranking import rank
 from shardrouter.relations import Statement
 from shardrouter.sqlite_text import renumbered
+from shardrouter.tables import Column
 from shardrouter.translate import Scope
 from shardrouter.typed import Parameters, Typed, collated
+from shardrouter.types import Type
 from shardrouter.windows import direction
 
-__all__ = ["result_columns", "select"]
+__all__ = ["result_columns", "select", "select_for"]
+
+BROADCASTS_MAX: Final = 2
+"""Of those that are kept in a plan: each costs a look at the table when it is carried out."""
 
 
 def result_columns(outputs: Outputs) -> tuple[ResultColumn, ...]:
@@ -59,6 +77,7 @@ class _Query:
     keys: list[SortedBy]
     limit: Operand | None = None
     offset: Operand | None = None
+    wanted: tuple[Type | None, ...] = ()
 
     @property
     def text(self) -> str:
@@ -69,7 +88,26 @@ class _Query:
 def select(
     node: syntax.Query, catalog: Catalog, parameters: Parameters
 ) -> OneShard | Scatter | Answer | CatalogQuery:
-    query = _understood(node, Statement(parameters, catalog, analysed))
+    return _planned(node, _understood(node, Statement(parameters, catalog, analysed)), catalog)
+
+
+def select_for(
+    node: syntax.Query,
+    catalog: Catalog,
+    parameters: Parameters,
+    wanted: tuple[Type | None, ...],
+) -> tuple[OneShard | Scatter | Answer | CatalogQuery, tuple[Type, ...]]:
+    """The same for who makes something else of the rows, and the types of its columns. `wanted` are
+    those of columns that have none of their own ('x', NULL, $1)."""
+    query = _understood(node, Statement(parameters, catalog, analysed), wanted)
+    kinds = tuple(typed.type for typed in query.outputs.columns())
+    return _planned(node, query, catalog), kinds
+
+
+def _planned(
+    node: syntax.Query, query: _Query, catalog: Catalog
+) -> OneShard | Scatter | Answer | CatalogQuery:
+    parameters = query.statement.parameters
     if isinstance(node, syntax.Select) and not node.sources and not node.tail.tables:
         answer = _answer(node, query, parameters)
         if answer is not None:
@@ -103,7 +141,9 @@ def select(
     )
 
 
-def _understood(node: syntax.Query, statement: Statement) -> _Query:
+def _understood(
+    node: syntax.Query, statement: Statement, wanted: tuple[Type | None, ...] = ()
+) -> _Query:
     scope = Scope(statement)
     tables = with_clause(node.tail.tables, recursive=node.tail.recursive, scope=scope)
     if not isinstance(node, syntax.Select):
@@ -116,6 +156,9 @@ def _understood(node: syntax.Query, statement: Statement) -> _Query:
     node = one_of_sets(node)
     selected, keys = unlimited(node, scope)
     selected.tables = tables
+    for item, kind in zip(selected.items, wanted, strict=False):
+        if item.typed is None and kind is not None:
+            item.taken(kind)
     _check_locking(node, scope)
     columns = result_columns(selected)
     if not columns:
@@ -130,7 +173,7 @@ def _understood(node: syntax.Query, statement: Statement) -> _Query:
     selected.limit = limit_clause(limit, offset)
     rank(node, selected, keys, scope, (limit, offset))
     scope.end = len(statement.scopes)
-    return _Query(statement, selected, columns, scope, keys, limit, offset)
+    return _Query(statement, selected, columns, scope, keys, limit, offset, wanted)
 
 
 def _check_locking(node: syntax.Select, scope: Scope) -> None:
@@ -185,26 +228,25 @@ def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
     """Merged, if that is all there is to do; else finished here."""
     if isinstance(node, syntax.Select) and node.locking:
         raise locked()
-    is_pushed = not is_momentary(query.text)
     statement = query.statement
     pins = pins_of(statement)
-    located = whole(query.scope, is_top=True) if is_pushed else None
-    spread = body(query.scope) if is_pushed else None
+    is_pushed = not is_momentary(query.text)
+    merged = _merged_or_distinct(node, query, catalog, {}) if is_pushed else None
+    broadcasts: Iterator[Broadcast] = iter(())
     finish: Merge | Finish
-    if located is not None and located.columns:
-        fragment, finish = _merged(query, located, pins)
-        fragments: tuple[Fragment, ...] = (fragment,)
-    elif spread is not None and spread.columns and _is_distinct(query.scope):
-        fragment, finish = _distinct(query, spread, pins)
-        fragments = (fragment,)
+    if merged is not None:
+        fragments, finish = merged
     else:
         pushed = decided(statement) if is_pushed else {}
-        cut, again = _cut(node, query, catalog, pushed)
+        cut, again = _cut(node, query, catalog, Cut(pushed))
         if not cut.is_complete(again.text):
             pushed = {index: found for index, found in pushed.items() if found.is_whole}
-            cut, again = _cut(node, query, catalog, pushed)
-        finish = Finish(*renumbered(again.text))
+            cut, again = _cut(node, query, catalog, Cut(pushed))
+        finish = Finish(*renumbered(again.text), cut.totals(again.text, _items(again)))
         fragments = cut.fragments(again.text, pins)
+        if is_pushed:
+            tables = cut.fetched(again.text)
+            broadcasts = _broadcasts(node, query, catalog, fragments, tables, pushed)
     return Scatter(
         tables=reliance(statement),
         fragments=fragments,
@@ -212,16 +254,77 @@ def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
         columns=query.columns,
         parameter_oids=statement.parameters.oids(),
         bounds=tuple(statement.bounds),
+        broadcasts=tuple(islice(broadcasts, BROADCASTS_MAX)),
     )
 
 
-def _cut(
-    node: syntax.Query, query: _Query, catalog: Catalog, pushed: Mapping[int, Pushed]
-) -> tuple[Cut, _Query]:
+def _merged_or_distinct(
+    node: syntax.Query, query: _Query, catalog: Catalog, sent: Mapping[int, str]
+) -> tuple[tuple[Fragment, ...], Merge | Finish] | None:
+    """If the shards can answer all of it, each for its own rows and those that are `sent`."""
+    statement = query.statement
+    pins = pins_of(statement)
+    located, spread = whole(query.scope, is_top=True), body(query.scope)
+    is_merged = located is not None and bool(located.columns)
+    if not is_merged and (spread is None or not spread.columns or not _is_distinct(query.scope)):
+        return None
+    if sent:
+        _, query = _cut(node, query, catalog, Cut({}, sent, depth=1))
+    if is_merged:
+        assert located is not None
+        fragment, finish = _merged(query, located, pins)
+        return (fragment,), finish
+    assert spread is not None
+    fragment, last = _distinct(query, spread, pins)
+    return (fragment,), last
+
+
+def _broadcasts(
+    node: syntax.Query,
+    query: _Query,
+    catalog: Catalog,
+    fragments: Sequence[Fragment],
+    tables: Sequence[tuple[int, Sequence[Column]]],
+    before: Mapping[int, Pushed],
+) -> Iterator[Broadcast]:
+    """If tables are fetched that are on all shards: what can be done if another one is small.
+    `before` is what is pushed if none is."""
+    fetched = {fragment.name: fragment for fragment in fragments if is_fetched(fragment)}
+    statement = query.statement
+    pins = pins_of(statement)
+    given = len(statement.parameters.oids())
+    for number, columns in tables:
+        small = fetched[name_of(number)]
+        others = [other for other in fetched.values() if other is not small]
+        if not any(other.where == "shards" and not other.keys for other in others):
+            continue
+        statement.sent = frozenset({number})
+        sent = {number: sent_as(number, columns, given + 2)}
+        found = _merged_or_distinct(node, query, catalog, sent)
+        if found is None:
+            pushed = decided(statement)
+            if pushed.keys() == before.keys():  # it helps nothing
+                continue
+            cut, again = _cut(node, query, catalog, Cut(pushed, sent))
+            if not cut.is_complete(again.text):
+                continue
+            found = cut.fragments(again.text, pins), Finish(*renumbered(again.text))
+        if not any(map(is_fetched, found[0])):
+            yield Broadcast(small_part(small, given + 1), *found)
+
+
+def _cut(node: syntax.Query, query: _Query, catalog: Catalog, cut: Cut) -> tuple[Cut, _Query]:
     """The query as it is finished, and what the shards give for it."""
-    cut = Cut(pushed)
     parameters = query.statement.parameters.again()
-    return cut, _understood(node, Statement(parameters, catalog, analysed, cut=cut))
+    statement = Statement(parameters, catalog, analysed, cut=cut)
+    return cut, _understood(node, statement, query.wanted)
+
+
+def _items(query: _Query) -> list[str]:
+    """What a SELECT lists, as the finish has it."""
+    if not isinstance(query.outputs, Selected):
+        return []
+    return [typed.sql for typed in query.outputs.columns()]
 
 
 def _is_distinct(scope: Scope) -> bool:

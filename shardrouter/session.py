@@ -73,7 +73,7 @@ class Session:
         self._transactions = state.transactions
         self._prepared = SessionStatements(state)
         self._local = LocalStatements(state)
-        self._units = Units(state, self._prepared, self._local)
+        self._units = Units(state, self._prepared, self._local, self)
         self._copies = SessionCopies(state, self._prepared)
         self.statements = state.statements
         self._loop = state.loop

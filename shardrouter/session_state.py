@@ -96,6 +96,8 @@ class SessionState:
         """From now on they are these."""
         if settings.added_token != self.settings.added_token:
             self.token.add(settings.added_token)
+        if settings.lock_timeout_s != self.settings.lock_timeout_s:
+            self.shards.bound_locks(settings.lock_timeout_s)
         self.settings = settings
         self.client = self._client()
 
@@ -173,7 +175,7 @@ class SessionState:
 
     async def look_again(self, deadline: float) -> None:
         """Something is unknown, or not as it should be: read the catalog."""
-        await self.schema.committed(deadline)
+        await self.schema.refresh(deadline)
         self.transactions.rebase()
 
     def keep(self, stream: RowStream) -> None:

@@ -140,11 +140,11 @@ def _placement(value: str) -> str:
     return value.strip().lower()
 
 
-def _count(name: str) -> Callable[[str], str]:
+def _count(name: str, least: int = 1) -> Callable[[str], str]:
     def check(value: str) -> str:
         text = value.strip()
-        if not text.isdecimal() or not text.isascii() or not 1 <= int(text[:12]) <= _INT4_MAX:
-            raise invalid(name, value, f"It is a number from 1 to {_INT4_MAX}.")
+        if not text.isdecimal() or not text.isascii() or not least <= int(text[:12]) <= _INT4_MAX:
+            raise invalid(name, value, f"It is a number from {least} to {_INT4_MAX}.")
         return str(int(text))
 
     return check
@@ -220,11 +220,14 @@ _SETTINGS: Final = {
         Setting("server_version_num", "150000"),
         Setting("session_authorization", "shardrouter", announced=True),
         Setting("shardrouter.consistency", "linearizable", check_level),
+        Setting(
+            "shardrouter.broadcast_rows_max", "1000", _count("shardrouter.broadcast_rows_max", 0)
+        ),
         _at_most("shardrouter.finish_bytes_max", 256 * 1024 * 1024),
         _at_most("shardrouter.finish_rows_max", 2_000_000),
         Setting("shardrouter.max_staleness", "1s", _duration("shardrouter.max_staleness")),
         Setting(_SEEN, "", check_token),
-        Setting("shardrouter.snapshot", "off", _switch("shardrouter.snapshot")),
+        Setting("shardrouter.snapshot", "on", _switch("shardrouter.snapshot")),
         Setting(
             "shardrouter.replica_choice",
             REPLICA_CHOICES[0],
@@ -284,6 +287,7 @@ class Settings:
         "_facts",
         "_token",
         "bounds_statements",
+        "broadcast_rows_max",
         "consistency",
         "finish_bytes_max",
         "finish_rows_max",
@@ -323,6 +327,7 @@ class Settings:
         """Of reads that ask for nothing themselves."""
         self.snapshot = self.get("shardrouter.snapshot") == "on"
         """Whether linearizable reads of several shards are of one instant."""
+        self.broadcast_rows_max = int(self.get("shardrouter.broadcast_rows_max"))
         self.finish_bytes_max = int(self.get("shardrouter.finish_bytes_max"))
         self.finish_rows_max = int(self.get("shardrouter.finish_rows_max"))
         self.read_only = self.get("transaction_read_only") == "on"

@@ -124,9 +124,11 @@ class ShardWrites:
         *,
         bounded: bool = False,
         token: SessionToken | None = None,
+        lock_s: float = 0.0,
     ) -> Cancel:
         """A unit of commit on one group: all statements or none, exactly once. Returns what
-        ends it early, if it is called before `done` was. `token` is told of its entry."""
+        ends it early, if it is called before `done` was. `token` is told of its entry. It waits
+        no longer than `lock_s` for what is prepared, unless that is 0."""
         left = deadline - self._loop.time()
         write = _Write(
             self,
@@ -142,6 +144,7 @@ class ShardWrites:
             staged,
             bounded,
             token,
+            lock_s,
         )
         if left <= 0 or self._closed:
             self._loop.call_soon(done, self._lanes[group].too_late())
@@ -163,6 +166,7 @@ class ShardWrites:
         staged: Staged | None = None,
         bounded: bool = False,
         token: SessionToken | None = None,
+        lock_s: float = 0.0,
     ) -> Done | Stale:
         """`submit`, awaited. Raises RouterError.
 
@@ -189,6 +193,7 @@ class ShardWrites:
             staged,
             bounded=bounded,
             token=token,
+            lock_s=lock_s,
         )
         while not future.done():
             try:
@@ -304,8 +309,14 @@ class ShardWrites:
         """A transaction over several shards keeps the write out: try again, as long as it may
         take."""
         write.pause_s = min(LOCKED_PAUSE_S_MAX, 2 * write.pause_s or LOCKED_PAUSE_S)
-        again_at = self._loop.time() + write.pause_s
-        if again_at < write.until and not self._closed:
+        now = self._loop.time()
+        again_at = now + write.pause_s
+        is_over = False
+        if write.lock_s:
+            write.locked_until = write.locked_until or now + write.lock_s
+            again_at = min(again_at, write.locked_until)
+            is_over = now >= write.locked_until
+        if again_at < write.until and not is_over and not self._closed:
             self._loop.call_at(again_at, self._try_again, write)
         elif write.doubt:
             self._fence(write, locked)
@@ -399,6 +410,8 @@ class _Write(msgspec.Struct, eq=False):
     staged: Staged | None = None  # the same
     bounded: bool = False
     token: SessionToken | None = None
+    lock_s: float = 0.0
+    locked_until: float = 0.0  # it has met what is prepared, and waits for that until then
     session: LaneSession | None = None
     seq: int = 0
     sending: Sending | None = None  # its last copies

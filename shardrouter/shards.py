@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import random
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
+from nodes.client import Outcome as ClientOutcome
 from nodes.config import ClusterConfig
 from nodes.protocol import (
     AtLeast,
@@ -42,6 +44,8 @@ from nodes.protocol import (
 from shardrouter.coordination import Coordination
 from shardrouter.delivery import Answer, Counts, Delivery, GaveUp
 from shardrouter.errors import RouterError, Unavailable
+from shardrouter.execution import Command
+from shardrouter.instants import Instant, Instants, NoInstant
 from shardrouter.levels import Level
 from shardrouter.replica_choice import NEAREST, Choice
 from shardrouter.row_stream import RowStream
@@ -55,7 +59,7 @@ from shardrouter.shard_writes import (
     resolve,
     returned,
 )
-from shardrouter.verdicts import Outcome, sql_error, time_over
+from shardrouter.verdicts import Outcome, leaderless, sql_error, time_over
 
 __all__ = ["Outcome", "ShardStage", "Shards", "Stepped", "Streamed", "is_large"]
 
@@ -98,22 +102,36 @@ class Shards:
         self._streams: set[RowStream] = set()
         writes = self._writes = ShardWrites(config.groups, self._delivery, name)
         self._token: SessionToken | None = None
+        self._lock_s = 0.0
         # Without a call between: nearly every statement goes through one of these.
         self.submit_write, self.write = writes.submit, writes.write
         self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
         self.submit_chunk = writes.submit_chunk
         self._coordination = Coordination(config.groups, self._delivery, name, rng)
         self.commit = self._coordination.commit
+        self.instants = Instants(self._delivery, rng)
+        self.instant = self.instants.take
 
     def of_session(self, token: SessionToken) -> Shards:
         """The same, for a session: what it sees here is added to `token`, and its reads at level
         `session` ask for states with all that is in it."""
         view = copy.copy(self)
         view._token = token  # noqa: SLF001 -- of its own class
-        view.submit_write = partial(self._writes.submit, token=token)
-        view.write = partial(self._writes.write, token=token)
-        view.commit = partial(self._coordination.commit, token=token)
+        view.bound_locks(0.0)
         return view
+
+    def bound_locks(self, lock_s: float) -> None:
+        """What this session asks from now on waits no longer than that, unless it is 0, for what
+        a transaction over several shards holds."""
+        self._lock_s = lock_s
+        self.submit_write = partial(self._writes.submit, token=self._token, lock_s=lock_s)
+        self.write = partial(self._writes.write, token=self._token, lock_s=lock_s)
+        self.commit = partial(self._coordination.commit, token=self._token, lock_s=lock_s)
+
+    @property
+    def lock_ms(self) -> int:
+        """The same, in milliseconds."""
+        return math.ceil(self._lock_s * 1000)
 
     def stalled(self) -> int:
         """How many requests wait for a leader, for a replica that can answer, or for a group from
@@ -141,7 +159,7 @@ class Shards:
         """Read-only statements, in one state of one group that `consistency` allows. Returns
         what ends it early: `done` is called all the same."""
         wanted = self._at_least(group) if consistency == "session" else consistency
-        read = Read(statements, guards, quick, wanted)
+        read = Read(statements, guards, quick, wanted, lock_ms=self.lock_ms)
         done = partial(_read_answered, group, self._token, done)
         return self._delivery.send(group, read, deadline, done, choice).stop
 
@@ -181,7 +199,7 @@ class Shards:
         """A read of one statement whose rows may be many: then `done` gets the first of them,
         and what the others are got by. Returns what ends it early."""
         wanted = self._at_least(group) if consistency == "session" else consistency
-        read = Read((statement,), guards, consistency=wanted, stream=True)
+        read = Read((statement,), guards, consistency=wanted, stream=True, lock_ms=self.lock_ms)
         timeout_s = deadline - self._loop.time()
         answered = partial(self._stream_answered, group, timeout_s, done)
         return self._delivery.send(group, read, deadline, answered, choice).stop
@@ -210,6 +228,41 @@ class Shards:
             raise outcome
         return outcome
 
+    def submit_pinned(
+        self,
+        instant: Instant,
+        command: Command,
+        deadline: float,
+        done: Callable[[Outcome | Streamed], None],
+        *,
+        keeps: bool,
+    ) -> Cancel:
+        """The same, where the shard has pinned; `done` may get NoInstant: the pin is lost. Returns
+        what ends it early."""
+        timeout_s = deadline - self._loop.time()
+        answered = partial(self._pinned_answered, command.shard, timeout_s, done)
+        return instant.read(command, timeout_s, answered, keeps=keeps)
+
+    def _pinned_answered(
+        self,
+        group: str,
+        timeout_s: float,
+        done: Callable[[Outcome | Streamed], None],
+        answer: ClientOutcome,
+        node: str,
+    ) -> None:
+        match answer:
+            case Piece():
+                self._advance(group, answer.incarnation, answer.index)
+                stream = self._rest(node, group, answer.cursor, timeout_s)
+                done(Streamed(answer.result, stream))
+            case Done() | Stale():
+                _read_answered(group, self._token, done, answer, False)
+            case SqlFailure(sqlstate=sqlstate) if sqlstate != "57P03":
+                _read_answered(group, self._token, done, answer, False)
+            case _:
+                done(NoInstant(f"{group} has lost what it had pinned"))
+
     def _stream_answered(
         self,
         group: str,
@@ -237,10 +290,11 @@ class Shards:
         return stream
 
     async def speculate(
-        self, group: str, asked: Speculate, deadline: float
+        self, group: str, asked: Speculate, deadline: float, *, patience_s: float = 0.0
     ) -> Stepped | Stale | NotOpen:
         """A statement of a transaction that is not committed, on the leader. Raises RouterError
-        if it has no answer, and the transaction cannot go on."""
+        if it has no answer, and the transaction cannot go on: if there is a patience, as soon as
+        it is over and the group has no leader."""
         timeout_s = deadline - self._loop.time()
         future: asyncio.Future[Answer] = self._loop.create_future()
 
@@ -251,6 +305,8 @@ class Shards:
                 self._rest(answer.node, group, answer.cursor, timeout_s).close()
 
         stop = self._delivery.send(group, asked, deadline, done).stop
+        if patience_s:
+            await self._while_led(group, future, stop, patience_s)
         match await _or_stop(future, stop):
             case Speculated(result=result, failure=failure) as answer:
                 outcome = result or failure
@@ -268,6 +324,21 @@ class Shards:
                 raise time_over(group, reason, hint)
             case answer:
                 raise Unavailable(f"{group} answered a statement with {type(answer).__name__}")
+
+    async def _while_led(
+        self, group: str, future: asyncio.Future[Answer], stop: Cancel, patience_s: float
+    ) -> None:
+        """Return when there is an answer. Raises Unavailable when the patience is over and nobody
+        leads the group."""
+        while not future.done():
+            try:
+                await asyncio.wait([future], timeout=patience_s)
+            except asyncio.CancelledError:
+                stop()
+                raise
+            if not future.done() and not self._delivery.is_led(group):
+                stop()
+                raise leaderless(group)
 
     def forget(self, group: str, transaction: bytes) -> None:
         """Tell the leader that a transaction has ended for which others wait; if that does not

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from nodes.protocol import Value
 
@@ -23,7 +23,6 @@ __all__ = [
     "Index",
     "Key",
     "OnCommit",
-    "Pending",
     "Placement",
     "PUBLIC",
     "TEMPORARY",
@@ -31,7 +30,6 @@ __all__ = [
     "SqlSequence",
     "Table",
     "TableChange",
-    "TransactionChange",
     "View",
     "ViewName",
 ]
@@ -324,20 +322,3 @@ class Change:
     """Sequences among the restarted whose number is given out already: the next one follows it."""
     beat: int = 0
     """Raised by the router that moves them, as long as it does."""
-
-
-class TransactionChange(NamedTuple):
-    """The schema changes of one transaction, which its COMMIT makes on its shard and which may not
-    be published yet. That entry is in the log of the shard, or will be, or never will: `schema` of
-    the shard, which is at `previous` before it, is at `version` after it."""
-
-    version: int  # of the tables, when it is made
-    shard: str
-    previous: int
-    changes: tuple[Change, ...]  # in their order: a table may be made by one and dropped by another
-    numbers: tuple[tuple[str, int, bool], ...] = ()
-    """Of sequences that come with it: the last number, and whether it was given out."""
-
-
-Pending: TypeAlias = Change | TransactionChange
-"""What is marked in `meta`. One is stored as a map, the other as an array."""

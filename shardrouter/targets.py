@@ -36,7 +36,7 @@ def default_of(column: Column) -> Typed:
 def settings(
     assignments: Sequence[syntax.Assignment], table: Table, scope: Scope
 ) -> list[tuple[Column, Typed]]:
-    """SET a = x, b = y."""
+    """SET a = x, b = y, of UPDATE or of ON CONFLICT DO UPDATE."""
     found: list[tuple[Column, Typed]] = []
     for assignment in assignments:
         column = target_column(table, assignment.column)
@@ -46,11 +46,11 @@ def settings(
                 sqlstate="42601",
                 position=assignment.column.position,
             )
-        if table.placement == "sharded" and column.name == table.shard_key:
+        if scope.parent is not None and column.name == table.shard_key:
             raise NotSupported(
-                f'changing the shard key "{column.name}" is not supported',
+                f'changing the shard key "{column.name}" in ON CONFLICT is not supported',
                 position=assignment.column.position,
-                hint="DELETE the row and INSERT it with the new key.",
+                hint="UPDATE it by a statement of its own.",
             )
         value = assignment.value
         if isinstance(value, syntax.DefaultValue):

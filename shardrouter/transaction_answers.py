@@ -12,6 +12,7 @@ from shardrouter.planned import (
     Modes,
     OneShard,
     Plan,
+    RowsWrite,
     SchemaChange,
     SetSetting,
 )
@@ -93,7 +94,7 @@ def read_only_error(plan: Plan) -> StatementError:
     what = "this statement"
     if isinstance(plan, OneShard):
         what = f"SELECT FOR {plan.locking}" if plan.locking else plan.tag
-    elif isinstance(plan, SchemaChange):
+    elif isinstance(plan, RowsWrite | SchemaChange):
         what = plan.tag
     elif isinstance(plan, CopyFrom):
         what = "COPY FROM"

@@ -50,6 +50,7 @@ from shardrouter.planned import (
     FetchRows,
     Modes,
     OneShard,
+    RowsWrite,
     SavepointStep,
     Scatter,
     SchemaChange,
@@ -57,7 +58,8 @@ from shardrouter.planned import (
     SetSetting,
     TransactionControl,
 )
-from shardrouter.settings import TRANSACTION_MODES
+from shardrouter.rows_writing import RowsWriting
+from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.sql_cursors import SqlCursors
 from shardrouter.syntax import Name
@@ -84,6 +86,10 @@ _OF_ROWS: Final = frozenset({"21", "22"})
 """Classes of errors of single rows, which a FETCH tells that comes to them."""
 
 
+def _new_block(settings: Settings, now_us: int) -> Block:
+    return Block(secrets.token_bytes(_ID_BYTES), now_us, secrets.randbits(63), settings)
+
+
 class Transactions:
     """The block, if one is open, and what changes it."""
 
@@ -107,12 +113,7 @@ class Transactions:
     def begin(self, modes: Modes, *, implicit: bool = False) -> None:
         """Open a block. Nothing is sent anywhere."""
         host = self._host
-        block = Block(
-            secrets.token_bytes(_ID_BYTES),
-            time.time_ns() // 1000,
-            secrets.randbits(63),
-            host.settings,
-        )
+        block = _new_block(host.settings, time.time_ns() // 1000)
         settings = block.with_modes(host.settings, modes)
         for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
             settings = settings.with_value(mode, settings.get(mode))
@@ -270,7 +271,7 @@ class Transactions:
         for attempt in range(BLOCK_REPLANS_MAX):
             execution = await host.current(execution, deadline)
             plan = execution.prepared.plan
-            if not isinstance(plan, OneShard | Scatter):
+            if not isinstance(plan, OneShard | Scatter | RowsWrite):
                 if isinstance(plan, SchemaChange):
                     return await self._definitions.change(block, plan, deadline)
                 if isinstance(plan, SetSetting):
@@ -299,7 +300,9 @@ class Transactions:
                     await self._catch_up(deadline, attempt)
                     continue
                 execution = counted
-            if isinstance(plan, Scatter):
+            if isinstance(plan, RowsWrite):
+                found = await self._rows_written(block, execution, deadline)
+            elif isinstance(plan, Scatter):
                 found = await self._gathered(block, plan, execution, deadline)
             else:
                 found = await self._ran(block, plan, execution, deadline)
@@ -389,6 +392,7 @@ class Transactions:
             deadline=deadline,
             lock=lock,
             stream=execution.stream and not (plan.quick or plan.is_write or lock),
+            alike=plan.spread == "alike",
         )
         if isinstance(steps, Stale):
             return None
@@ -424,7 +428,11 @@ class Transactions:
                 1,  # one step of a branch after the other
                 host.keep,
                 host.finishing,
-                Limits(settings.finish_rows_max, settings.finish_bytes_max),
+                Limits(
+                    settings.finish_rows_max,
+                    settings.finish_bytes_max,
+                    settings.broadcast_rows_max,
+                ),
                 deadline,
                 block.now_us,
             ),
@@ -439,6 +447,30 @@ class Transactions:
         if settings.read_only:
             raise read_only_error(plan)
         return lock_of(command.statement, plan.locking, settings.lock_timeout_s)
+
+    async def _rows_written(
+        self, block: Block, execution: Execution, deadline: float
+    ) -> Outcome | None:
+        """A write whose rows are read first; None as above."""
+        writing = RowsWriting(self._host, block, self._steps, self._gathered, execution, deadline)
+        return await writing.run()
+
+    async def write_rows(self, execution: Execution, deadline: float) -> Outcome | None:
+        """The same as a transaction of its own, which is begun again, as old as before, if what it
+        had read is not so any more when it commits. Of an object that nobody else uses."""
+        now_us = time.time_ns() // 1000
+        while True:
+            block = _new_block(self._host.settings, now_us)
+            try:
+                outcome = await self._rows_written(block, execution, deadline)
+                if outcome is not None and block.participants:
+                    await self._steps.commit(block, deadline)
+                return outcome
+            except StatementError as exc:
+                if exc.sqlstate != "40001" or asyncio.get_running_loop().time() >= deadline:
+                    raise
+            finally:
+                self._steps.forget()
 
     async def copy(
         self, commands: Sequence[Command], uploads: Sequence[Upload], deadline: float

@@ -26,6 +26,7 @@ from shardrouter.typed import (
     apply,
     assigned,
     boolean,
+    compared,
     connected,
     constant,
     converted,
@@ -222,8 +223,7 @@ class Scope(Names):
                 _, left, right = self.comparison(
                     syntax.Binary("=", node.left, node.right, node.position)
                 )
-                collate = f" COLLATE {left.type.collation}" if left.type.collation else ""
-                return boolean(f"({left.sql} IS NOT {right.sql}{collate})")
+                return boolean(f"({compared(left, right)} IS NOT {right.sql})")
             case syntax.InList():
                 return in_list(node, self)[0]
             case syntax.Between():
@@ -317,10 +317,11 @@ class Scope(Names):
             word = " AND " if node.operator == "=" else " OR "
             return boolean("(" + word.join(test(node.operator, pair) for pair in pairs) + ")")
         strict = node.operator[0]
+        before = [(test(strict, pair), test("=", pair)) for pair in pairs[:-1]]
         text = test(node.operator, pairs[-1])
-        for pair in reversed(pairs[:-1]):
+        for decides, is_equal in reversed(before):
             # NULL in an earlier pair makes the whole NULL unless the pair before decided.
-            text = f"({test(strict, pair)} OR ({test('=', pair)} AND {text}))"
+            text = f"({decides} OR ({is_equal} AND {text}))"
         return boolean(text)
 
     def _distinct_rows(self, node: syntax.IsDistinct) -> Typed:
@@ -389,7 +390,8 @@ class Scope(Names):
                     hint="No operator matches the given name and argument types. "
                     "You might need to add explicit type casts.",
                 )
-            sides.append(typed)
+            is_pattern = side is node.pattern
+            sides.append(implicit(typed, TEXT) if is_pattern else typed)  # without its blanks
         name = "pg_ilike_text" if node.any_case else "pg_like_text"
         pattern = sides[1].sql
         if node.escape is not None:

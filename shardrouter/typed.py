@@ -37,6 +37,7 @@ __all__ = [
     "call",
     "collated",
     "computed",
+    "compared",
     "computing_nothing",
     "connected",
     "constant",
@@ -323,6 +324,14 @@ def collated(typed: Typed) -> str:
     if typed.type.collation:
         return f"{typed.sql} COLLATE {typed.type.collation}"
     return f"{typed.sql} COLLATE BINARY" if _COLLATE in typed.sql else typed.sql
+
+
+def compared(left: Typed, right: Typed) -> str:
+    """The text of the left side of a comparison, with the collation that counts: of two that stand
+    somewhere within SQLite takes the first."""
+    if not left.type.collation and _COLLATE in right.sql:
+        return f"{left.sql} COLLATE BINARY"
+    return collated(left)
 
 
 def is_mixed(typed: Typed) -> bool:

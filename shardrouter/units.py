@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from msgspec import structs
 
 from nodes.protocol import Done, Stale
-from shardrouter.asking import Reads
+from shardrouter.asking import Reads, ReadsAtOneInstant
+from shardrouter.block import serialization_failure
 from shardrouter.definition_changes import NoWayBack
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
@@ -33,6 +36,7 @@ from shardrouter.execution import (
     rows_outcome,
 )
 from shardrouter.gathering import Gathering, Limits, gather
+from shardrouter.instants import NoInstant
 from shardrouter.levels import name_of
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
@@ -42,6 +46,7 @@ from shardrouter.planned import (
     Modes,
     OneShard,
     Plan,
+    RowsWrite,
     Scatter,
     SchemaChange,
     TransactionControl,
@@ -54,6 +59,8 @@ from shardrouter.shards import Streamed
 from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.sql_cursors import HELD
 from shardrouter.transaction_answers import read_only_error
+from shardrouter.transaction_host import Host
+from shardrouter.transactions import Transactions
 from shardrouter.writing import write_commands
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
@@ -92,9 +99,14 @@ class Units:
     """Of one session."""
 
     def __init__(
-        self, state: SessionState, statements: SessionStatements, local: LocalStatements
+        self,
+        state: SessionState,
+        statements: SessionStatements,
+        local: LocalStatements,
+        host: Host,
     ) -> None:
         self._state = state
+        self._host = host
         self._statements = statements
         self._local = local
         self._warned: set[str] = set()  # of what a scatter is not
@@ -169,7 +181,9 @@ class Units:
         if len(piece) > 1 and any(_changes_schema(each) for each in piece):
             return True
         plans = [execution.prepared.plan for execution in piece]
-        if self._state.clears_at_commit and any(isinstance(plan, OneShard) for plan in plans):
+        if self._state.clears_at_commit and any(
+            isinstance(plan, OneShard | RowsWrite) for plan in plans
+        ):
             return True
         return any(map(_is_several, plans))
 
@@ -222,12 +236,17 @@ class Units:
         if self._state.settings.read_only:
             for ordinal, plan in enumerate(plans):
                 with _Failing(ordinal):
-                    if isinstance(plan, SchemaChange) or (
+                    if isinstance(plan, SchemaChange | RowsWrite) or (
                         isinstance(plan, OneShard) and plan.is_write
                     ):
                         raise read_only_error(plan)
         if len(plans) == 1 and isinstance(plans[0], SchemaChange):
             return await self._change_schema(plans[0], unit[0], deadline)
+        if any(isinstance(plan, RowsWrite) for plan in plans):
+            if len(unit) > 1:
+                return await self._as_unit(unit, 0, deadline)
+            written = await Transactions(self._host).write_rows(unit[0], deadline)
+            return None if written is None else [written]
         if any(map(is_uncounted, unit)):
             if len(unit) > 1:  # what comes before it may change how many rows it has
                 return await self._as_unit(unit, 0, deadline)
@@ -239,23 +258,14 @@ class Units:
             if any(isinstance(plan, Scatter) for plan in plans):  # it sees what was written before
                 return await self._as_unit(unit, 0, deadline)
             return await self._write(unit, deadline)
-        if self._is_snapshot(unit):
-            return await self._snapshot(unit, deadline)
-        return await self._read(unit, deadline)
-
-    def _is_snapshot(self, unit: list[Execution]) -> bool:
-        """Whether what it reads of several shards has to be of one instant."""
-        settings = self._state.settings
-        return settings.snapshot and any(
-            isinstance(execution.prepared.plan, Scatter)
-            and execution.prepared.level(settings) == "linearizable"
-            for execution in unit
-        )
-
-    async def _snapshot(self, unit: list[Execution], deadline: float) -> list[Outcome]:
-        """As a transaction that only reads: its COMMIT says that all of it was so at one instant,
-        or that it was not."""
-        return await self._again_as_unit(unit, deadline)
+        has_no_block = self._state.is_shared or isinstance(plans[0], DeclareCursor)  # WITH HOLD
+        if len(unit) > 1 or has_no_block:
+            return await self._read(unit, deadline, tries=UNIT_TRIES)
+        try:
+            return await self._read(unit, deadline)
+        except NoInstant:
+            # A transaction that only reads: its COMMIT says whether all was so at one instant.
+            return await self._again_as_unit(unit, deadline)
 
     async def _again_as_unit(self, unit: list[Execution], deadline: float) -> list[Outcome]:
         """As a transaction, which is begun again when others have come between."""
@@ -319,6 +329,7 @@ class Units:
         commands: list[list[Command]] = []  # of each statement that a shard runs
         ordinals: list[int] = []  # of the unit, for each of these
         quick = True
+        alike = False
         for ordinal, execution in enumerate(unit):
             plan = execution.prepared.plan
             with _Failing(ordinal):
@@ -326,6 +337,7 @@ class Units:
                     commands.append(commands_of(plan, execution, catalog))
                     ordinals.append(ordinal)
                     quick = quick and plan.quick
+                    alike = alike or plan.spread == "alike"
                     outcomes.append(Outcome(""))  # its place
                 else:
                     settings, outcome = await self._local.run(execution, settings, deadline)
@@ -338,6 +350,7 @@ class Units:
             bounded=quick,
             deadline=deadline,
             timeout_s=settings.statement_timeout_s,
+            alike=alike,
         )
         if isinstance(results, Stale):
             return None
@@ -350,8 +363,11 @@ class Units:
 
     # ------------------------------------------------------------------ units of reads
 
-    async def _read(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
-        """One statement after the other; they change nothing but settings."""
+    async def _read(
+        self, unit: list[Execution], deadline: float, *, tries: int = 1
+    ) -> list[Outcome] | None:
+        """One statement after the other; they change nothing but settings. `tries`: how often each
+        that reads several shards asks for an instant. Raises RouterError, NoInstant among them."""
         settings = self._state.settings
         outcomes: list[Outcome] = []
         for ordinal, execution in enumerate(unit):
@@ -361,9 +377,9 @@ class Units:
                 if isinstance(plan, OneShard):
                     outcome = await self._read_one(plan, execution, deadline, settings)
                 elif isinstance(plan, Scatter):
-                    outcome = await self._scatter(plan, execution, deadline, settings)
+                    outcome = await self._scatter(plan, execution, deadline, settings, tries)
                 elif isinstance(plan, DeclareCursor) and plan.is_held:
-                    outcome = await self._declare(plan, execution, settings, deadline)
+                    outcome = await self._declare(plan, execution, settings, deadline, tries)
                 else:
                     settings, outcome = await self._local.run(execution, settings, deadline)
             if outcome is None:
@@ -373,7 +389,12 @@ class Units:
         return outcomes
 
     async def _declare(
-        self, plan: DeclareCursor, execution: Execution, settings: Settings, deadline: float
+        self,
+        plan: DeclareCursor,
+        execution: Execution,
+        settings: Settings,
+        deadline: float,
+        tries: int,
     ) -> Outcome | None:
         """DECLARE WITH HOLD: the rows, as they are now, are for FETCH."""
         cursors = self._state.transactions.cursors
@@ -391,7 +412,7 @@ class Units:
         if isinstance(query, OneShard):
             outcome = await self._read_one(query, asked, deadline, settings)
         elif isinstance(query, Scatter):
-            outcome = await self._scatter(query, asked, deadline, settings)
+            outcome = await self._scatter(query, asked, deadline, settings, tries)
         else:
             _, outcome = await self._local.run(asked, settings, deadline)
         if outcome is None:
@@ -433,24 +454,37 @@ class Units:
         return outcome_of(plan, execution, answer.results[0])
 
     async def _scatter(
-        self, plan: Scatter, execution: Execution, deadline: float, settings: Settings
+        self,
+        plan: Scatter,
+        execution: Execution,
+        deadline: float,
+        settings: Settings,
+        tries: int,
     ) -> Outcome | None:
         """Ask the shards that may have rows, merge or finish their answers."""
         consistency = execution.prepared.level(settings)
-        reads = Reads(self._state.shards, consistency, self._state.choice, deadline)
-        gathered = await gather(
-            plan,
-            execution,
-            self._state.catalog,
-            Gathering(
-                reads.ask,
-                FRAGMENTS_AT_ONCE,
-                self._state.keep,
-                self._state.backend.finishing,
-                Limits(settings.finish_rows_max, settings.finish_bytes_max),
-                deadline,
+        shards, choice, catalog = self._state.shards, self._state.choice, self._state.catalog
+        how = Gathering(
+            Reads(shards, consistency, choice, deadline).ask,
+            FRAGMENTS_AT_ONCE,
+            self._state.keep,
+            self._state.backend.finishing,
+            Limits(
+                settings.finish_rows_max, settings.finish_bytes_max, settings.broadcast_rows_max
             ),
+            deadline,
         )
+        if settings.snapshot and consistency == "linearizable":
+            for _ in range(tries - 1):
+                with suppress(NoInstant):
+                    return await self._at_one_instant(plan, execution, how)
+            try:
+                return await self._at_one_instant(plan, execution, how)
+            except NoInstant as exc:
+                if tries == 1:
+                    raise
+                raise serialization_failure(str(exc)) from exc
+        gathered = await gather(plan, execution, catalog, how)
         if gathered is None:
             return None
         level = name_of(consistency)
@@ -460,6 +494,18 @@ class Units:
         hint = SNAPSHOT_HINT if level == "linearizable" else ""
         notices = (Notice(SCATTER_NOTICES[level], hint=hint),)
         return structs.replace(gathered.outcome, notices=notices)
+
+    async def _at_one_instant(
+        self, plan: Scatter, execution: Execution, how: Gathering
+    ) -> Outcome | None:
+        state = self._state
+        reads = ReadsAtOneInstant(state.shards, state.choice, how.deadline)
+        how = replace(how, ask=reads.ask, fragments_at_once=1, expect=reads.expect)
+        try:
+            gathered = await gather(plan, execution, state.catalog, how)
+        finally:
+            reads.close()
+        return None if gathered is None else gathered.outcome
 
 
 def _is_several(plan: Plan) -> bool:

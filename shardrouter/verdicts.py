@@ -111,6 +111,15 @@ def lock_not_available(group: str) -> StatementError:
     )
 
 
+def leaderless(group: str) -> Unavailable:
+    """Every shard has to take part, and one cannot."""
+    return Unavailable(
+        f"{group} has no leader, and every shard has to carry out a change of a reference table",
+        detail="Nothing of the statement was done.",
+        hint="Repeat it when `shardrouter status` shows a leader of each shard.",
+    )
+
+
 def unknown(group: str, reason: str) -> OutcomeUnknown:
     """A write that may have left, of which no more could be learnt."""
     return OutcomeUnknown(

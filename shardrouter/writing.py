@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nodes.protocol import Done, Stale, StatementResult
 from shardrouter.catalog import Catalog
-from shardrouter.coordination import Part
+from shardrouter.coordination import LEADER_S, Part
 from shardrouter.coordinator import Committed
 from shardrouter.errors import OutcomeUnknown, RouterError
 from shardrouter.execution import Command
@@ -28,10 +28,12 @@ async def write_commands(
     bounded: bool,
     deadline: float,
     timeout_s: float,
+    alike: bool,
 ) -> list[list[StatementResult]] | Stale:
     """The answers to the commands of each statement, all of which have happened; Stale: none has.
     Raises RouterError, whose `statement` is one of `ordinals`: those of the statements in their
-    unit."""
+    unit. `alike`: one of them changes a reference table, and does not wait for a shard without a
+    leader."""
     by_shard: dict[str, list[tuple[int, Command]]] = {}
     for place, some in enumerate(commands):
         for command in some:
@@ -76,7 +78,9 @@ async def write_commands(
             )
         deadline += sum(upload.apply_s for upload in uploads)
         begun_us = time.time_ns() // 1000
-        committed = await shards.commit(begun_us, parts, shards.anchor(parts), deadline)
+        committed = await shards.commit(
+            begun_us, parts, shards.anchor(parts), deadline, patience_s=LEADER_S if alike else 0.0
+        )
         if isinstance(committed, Stale):
             return committed
         is_needed = True  # until the outcome is applied, which may be later than here

@@ -15,25 +15,40 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("the same each time", derandomize=True, deadline=None)
+settings.register_profile("others each time", deadline=None, print_blob=True)
+settings.load_profile("the same each time")
+"""A change is refused for what it breaks, not for what luck finds: that is for `make nightly`."""
 
 _ALLOWED = Path(__file__).with_name("allowed_skips.txt")
-_ALONE = ("power", "process")
+_PROCESSES = ("power", "process")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of processes have the machine to themselves: `make test` keeps them from the rest."""
-    beginnings = tuple(f"tests/{directory}/" for directory in _ALONE)
+    """Tests of processes wait more than they compute: `make test` keeps them from those that
+    compute, and lets two of them run at a time. The long ones have a load and faults that are
+    looked at while they last: unless they say that they can do with less, they run alone."""
+    beginnings = tuple(f"tests/{directory}/" for directory in _PROCESSES)
     for item in items:
-        if item.nodeid.startswith(beginnings):
-            item.add_marker(pytest.mark.alone)
+        said = {mark.name for mark in item.iter_markers()}
+        if item.nodeid.startswith(beginnings) and not said & {"processes", "alone"}:
+            item.add_marker(pytest.mark.alone if "long" in said else pytest.mark.processes)
 
 
-def pytest_collection_finish() -> None:
-    """What was imported and collected lives to the end: the collector need not walk it, as the
-    programs do at their start. A test that has garbage collected spends milliseconds on it."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected lives to the end: the collector need not walk it, now or
+    later, as in the programs. A test that has garbage collected then spends milliseconds on it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def allowed_skips(text: str) -> list[tuple[str, str]]:

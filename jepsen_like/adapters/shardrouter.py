@@ -108,8 +108,8 @@ class ShardRouter:
     """A cluster of `nodes` hosts with `shards` groups of `replicas` each, and `meta`. The last
     `spares` hosts begin without replicas.
 
-    `raft` is what [raft] of its cluster.toml says. `node_command` starts a node; another program
-    in its place (a mutant) must take the same options.
+    `raft` is what [raft] of its cluster.toml says. `node_command` starts a node, `router_command` a
+    router; another program in its place (a mutant) must take the same options.
     """
 
     nodes: int = 3
@@ -118,6 +118,7 @@ class ShardRouter:
     spares: int = 0
     raft: RaftConfig = field(default_factory=RaftConfig)
     node_command: tuple[str, ...] = field(default=(sys.executable, "-m", "nodes"))
+    router_command: tuple[str, ...] = field(default=(sys.executable, "-m", "shardrouter.cli"))
     consistency: str = "linearizable"  # of reads that ask for no other
     snapshot: bool = False  # whether a linearizable read over several shards is of one instant
     instruments: Instruments | None = field(default=None, repr=False, compare=False)
@@ -171,7 +172,8 @@ class ShardRouter:
             "raft": asdict(self.raft),
             "consistency": self.consistency,
             "snapshot": self.snapshot,
-            "node_command": " ".join(Path(word).name for word in self.node_command),
+            "node_command": _in_short(self.node_command),
+            "router_command": _in_short(self.router_command),
         }
 
     def versions(self) -> dict[str, str]:
@@ -212,7 +214,8 @@ class ShardRouter:
         for host in self.hosts:
             name = router_name(host)
             station = _router_station(host, backend)
-            argv = _router_argv(name, views[station], directory / name, password)
+            options = _router_options(name, views[station], directory / name, password)
+            argv = [*self.router_command, *options]
             command = backend.command(station, self._with_library(name, directory / name, argv))
             log = directory / name / "router.log"
             routers[host] = ManagedProcess(name, command, log_path=log)
@@ -270,13 +273,17 @@ async def _seen_by_the_harness(config: ClusterConfig, backend: Backend) -> Clust
     return replace(config, nodes=nodes)
 
 
-def _router_argv(name: str, view: ClusterConfig, directory: Path, password: str) -> list[str]:
+def _in_short(command: Sequence[str]) -> str:
+    return " ".join(Path(word).name for word in command)
+
+
+def _router_options(name: str, view: ClusterConfig, directory: Path, password: str) -> list[str]:
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "cluster.toml"
     write_cluster(file, view)
     new_dsn(file, view.router, password)
-    argv = [sys.executable, "-m", "shardrouter.cli", "serve", "--cluster", str(file)]
-    return [*argv, "--name", name, "--port", "0", "--no-tls", "--exit-with-stdin"]
+    options = ["serve", "--cluster", str(file), "--name", name]
+    return [*options, "--port", "0", "--no-tls", "--exit-with-stdin"]
 
 
 def at_levels(

@@ -54,7 +54,7 @@ def _positions(order: _Compare) -> Callable[[Value, Value], str | None]:
 
 def _position_from(order: _Compare) -> Callable[[Value, Value, Value], int | None]:
     def position(array: Value, wanted: Value, start: Value) -> int | None:
-        if array is None:
+        if array is None or not elements(array):
             return None
         if start is None:
             raise FunctionError("22004", "initial position must not be null")
@@ -98,6 +98,8 @@ def _subscripts(array: Value, dimension: Value, is_reversed: Value) -> str:
 
 def _filled(value: Value, counts: Value) -> str:
     """array_fill(value, ARRAY[n])"""
+    if counts is None:
+        raise FunctionError("22004", "dimension array or low bound array cannot be null")
     sizes = elements(counts)
     if len(sizes) > 1:
         raise FunctionError("0A000", "arrays of several dimensions are not supported")

@@ -65,8 +65,14 @@ _JULIAN_OF_2000: Final = 2_451_545
 def _unit(name: str, kind: str) -> str:
     unit = _UNITS.get(name.lower())
     if unit is None:
-        raise _unrecognized(name, kind)
+        raise _unsupported(name, kind) if name.lower() in _MOMENTS else _unrecognized(name, kind)
     return unit
+
+
+_MOMENTS: Final = frozenset(
+    {"-infinity", "allballs", "infinity", "now", "today", "tomorrow", "yesterday"}
+)
+"""Words of dates that are no units."""
 
 
 def _unrecognized(name: str, kind: str) -> FunctionError:

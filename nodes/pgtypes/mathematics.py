@@ -449,7 +449,7 @@ def _width_bucket_numeric(operand: Value, low: Value, high: Value, count: Value)
         exact = numerics.EXACT
         above = exact.multiply(exact.subtract(x, a).copy_abs(), Decimal(n))
         quotient = numerics.divide(above, exact.subtract(b, a).copy_abs())
-        found = n if quotient >= n else int(quotient.to_integral_value(ROUND_FLOOR)) + 1
+        found = int(quotient.to_integral_value(ROUND_FLOOR)) + 1
     return _limited_bucket(found)
 
 
@@ -467,16 +467,21 @@ def _one(compute: Callable[[Value], Value]) -> Function:
     return Function(1, compute)
 
 
+def _odd(compute: Callable[[Value], float]) -> Function:
+    """Zero keeps its sign."""
+    return Function(1, lambda a: float_of(a) if float_of(a) == 0 else compute(a))
+
+
 FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_exp_float8": _one(_exp),
     "pg_ln_float8": _one(_logarithm(_WIDE.ln)),
     "pg_log_float8": _one(_logarithm(_WIDE.log10)),
     "pg_cbrt_float8": _one(_cbrt),
-    "pg_sin": _one(lambda a: _nearest(_sine_and_cosine(a)[0])),
+    "pg_sin": _odd(lambda a: _nearest(_sine_and_cosine(a)[0])),
     "pg_cos": _one(lambda a: _nearest(_sine_and_cosine(a)[1])),
-    "pg_tan": _one(_tangent),
+    "pg_tan": _odd(_tangent),
     "pg_cot": _one(_cotangent),
-    "pg_asin": _one(lambda a: _nearest(_arcsine_of(float_of(a)))),
+    "pg_asin": _odd(lambda a: _nearest(_arcsine_of(float_of(a)))),
     "pg_acos": _one(lambda a: _nearest(_WIDE.subtract(_QUARTER, _arcsine_of(float_of(a))))),
     "pg_atan": _one(_arctangent),
     "pg_atan2": Function(2, _arctangent_of_two),

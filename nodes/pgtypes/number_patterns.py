@@ -166,7 +166,7 @@ def _shown(digits: str, pattern: Pattern, *, is_negative: bool) -> str:
                 out.append(" ")
         else:
             out.append(mark[1:])
-    if not started:
+    if not started and pattern.whole + pattern.fraction:
         out.append(_SIGN)
     return _signed("".join(out), pattern, is_negative)
 
@@ -236,8 +236,10 @@ def _of_float(digits: int) -> Callable[[Value, Value], str]:
 _NUMBER: Final = re.compile(r"[0-9]")
 
 
-def _to_number(text: Value, pattern: Value) -> str:
+def _to_number(text: Value, pattern: Value) -> str | None:
     """What is written in a pattern: digits, a point, a sign; the rest is passed over."""
+    if not string_of(pattern):
+        return None
     made = _read(string_of(pattern))
     content = string_of(text).strip()
     is_negative = "-" in content or (made.brackets and content.startswith("<"))

@@ -118,6 +118,11 @@ def _scale(value: Decimal) -> int:
     return -exponent if isinstance(exponent, int) and exponent < 0 else 0
 
 
+def _scale_of(value: Value) -> int | None:
+    number = _decimal(value)
+    return _scale(number) if number.is_finite() else None
+
+
 def to_scale(value: Decimal, scale: int, rounding: str = ROUND_HALF_UP) -> Decimal:
     """With `scale` digits after the point; of a negative one the digits before it go."""
     if not value.is_finite():
@@ -398,7 +403,7 @@ def _whole(value: Decimal, rounding: str) -> Decimal:
 def _shown_to_scale(value: Value, scale: Value, rounding: str) -> str:
     number = _decimal(value)
     assert type(scale) is int
-    places = max(min(scale, 2000), -2000)
+    places = max(min(scale, SCALE_MAX), -WHOLE_DIGITS_MAX - 1)
     return stored(to_scale(number, places, rounding))
 
 
@@ -481,7 +486,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_floor_numeric": _one(lambda a: _whole(a, ROUND_FLOOR)),
     "pg_round_numeric": Function(2, lambda a, s: _shown_to_scale(a, s, ROUND_HALF_UP)),
     "pg_trunc_numeric": Function(2, lambda a, s: _shown_to_scale(a, s, ROUND_DOWN)),
-    "pg_scale_numeric": Function(1, lambda a: _scale(_decimal(a))),
+    "pg_scale_numeric": Function(1, _scale_of),
     "pg_fit_numeric": Function(2, fit),
     "pg_cast_numeric": Function(1, _cast),
     "pg_cast_numeric_float4": Function(1, lambda a: from_float(float(a), 6)),

@@ -124,10 +124,10 @@ def _matches(text: Value, pattern: Value, flags: Value) -> str:
 
 
 def _count(text: Value, pattern: Value, start: Value, flags: Value) -> int:
+    first = _start(start)
     any_case, by_line, _ = _options(flags, "regexp_count", may_be_global=False)
-    whole = string_of(text)
     expression = compiled(string_of(pattern), any_case, by_line)
-    return sum(1 for _ in expression.matches(whole, _start(start)))
+    return sum(1 for _ in expression.matches(string_of(text), first))
 
 
 def _start(value: Value) -> int:
@@ -222,11 +222,11 @@ def _replace(text: Value, pattern: Value, template: Value, flags: Value) -> str:
 def _replace_nth(
     text: Value, pattern: Value, template: Value, start: Value, wanted: Value, flags: Value
 ) -> str:
-    any_case, by_line, _ = _options(flags, "regexp_replace")
-    number = integer_of(wanted)
+    first, number = _start(start), integer_of(wanted)
     if number < 0:
         raise FunctionError("22023", f'invalid value for parameter "n": {number}')
-    return _replaced(text, pattern, template, _start(start), number, (any_case, by_line))
+    any_case, by_line, _ = _options(flags, "regexp_replace")
+    return _replaced(text, pattern, template, first, number, (any_case, by_line))
 
 
 FUNCTIONS: Final[Mapping[str, Function]] = {

@@ -331,9 +331,11 @@ class _Reader:
             if (width is not None and len(digits) != width) or not digits:
                 raise _invalid("invalid escape \\ sequence")
             code = int(digits, 16)
-            if not 0 < code <= 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+            if not 0 <= code <= 0x10FFFF or 0xD800 <= code <= 0xDFFF:
                 raise _invalid("invalid escape \\ sequence")
             return chr(code)
+        if letter == "0" and self._peek() not in tuple("01234567"):
+            return "\0"
         if letter.isalnum() or not letter:
             raise _invalid("invalid escape \\ sequence")
         return letter

@@ -174,20 +174,35 @@ class _Moment:
 
     @property
     def day_of_year(self) -> int:
+        if self.days is None:
+            return (self.year * 12 + self.month) * 30 + self.day
         return self.date - days_of(self.year, 1, 1) + 1
+
+    @property
+    def fixed_date(self) -> int:
+        """Where PostgreSQL takes an interval for a date."""
+        if self.days is None:
+            raise FunctionError("0A000", "such a field of an interval is not supported")
+        return self.days
 
     @property
     def iso(self) -> tuple[int, int, int]:
         """Year, week and day of the year of ISO 8601."""
-        thursday = self.date - (self.date + 5) % 7 + 3
+        date = self.fixed_date
+        thursday = date - (date + 5) % 7 + 3
         year, _, _ = civil(thursday)
         first = days_of(year, 1, 4)
         monday = first - (first + 5) % 7
-        return year, (self.date - monday) // 7 + 1, self.date - monday + 1
+        return year, (date - monday) // 7 + 1, date - monday + 1
 
 
 def _toward_zero(number: int, by: int) -> int:
     return number // by if number >= 0 else -(-number // by)
+
+
+def _rest(number: int, by: int) -> int:
+    """What C's % leaves: it has the sign of the number."""
+    return number - _toward_zero(number, by) * by
 
 
 def _number(value: int, width: int, part: Part) -> str:
@@ -214,6 +229,8 @@ def _word(name: str, field: str, width: int, part: Part) -> str:
 def _shown(part: Part, moment: _Moment) -> str:
     field = part.field
     upper = field.upper()
+    if upper == "Q" and not moment.month:
+        return ""
     if upper in _NUMBERS:
         width, value = _NUMBERS[upper]
         return _number(value(moment), width, part)
@@ -227,9 +244,11 @@ def _shown(part: Part, moment: _Moment) -> str:
         case "DY":
             return _word(DAYS[(moment.date + 6) % 7][:3], field, 3, part)
         case "RM":
-            return _word(_ROMAN[(moment.month - 1) % 12] if moment.month else "", field, 4, part)
+            month = moment.month + 1 if moment.month < 0 else moment.month
+            is_none = not moment.month and not moment.year
+            return "" if is_none else _word(_ROMAN[(month - 1) % 12], field, 4, part)
         case "AM" | "PM" | "A.M." | "P.M.":
-            half = "P" if moment.hour % 24 >= 12 else "A"
+            half = "P" if _rest(moment.hour, 24) >= 12 else "A"
             shown = f"{half}.M." if "." in field else f"{half}M"
             return shown.lower() if field.islower() else shown
         case "AD" | "BC" | "A.D." | "B.C.":
@@ -237,7 +256,7 @@ def _shown(part: Part, moment: _Moment) -> str:
             shown = f"{era[0]}.{era[1]}." if "." in field else era
             return shown.lower() if field.islower() else shown
         case "Y,YYY":
-            thousands, rest = divmod(moment.shown_year, 1000)
+            thousands, rest = _toward_zero(moment.shown_year, 1000), _rest(moment.shown_year, 1000)
             text = f"{thousands},{rest:03d}"
             return text + _ordinal(text, part.ordinal)
         case "CC":
@@ -270,8 +289,8 @@ def _century(moment: _Moment, part: Part) -> str:
 
 _NUMBERS: Final[Mapping[str, tuple[int, Callable[[_Moment], int]]]] = {
     "HH24": (2, lambda m: m.hour),
-    "HH12": (2, lambda m: m.hour % 12 or 12),
-    "HH": (2, lambda m: m.hour % 12 or 12),
+    "HH12": (2, lambda m: _rest(m.hour, 12) or 12),
+    "HH": (2, lambda m: _rest(m.hour, 12) or 12),
     "MI": (2, lambda m: m.minute),
     "SS": (2, lambda m: m.second),
     "MS": (3, lambda m: _toward_zero(m.fraction, 1000)),
@@ -285,9 +304,9 @@ _NUMBERS: Final[Mapping[str, tuple[int, Callable[[_Moment], int]]]] = {
     "SSSS": (1, lambda m: _toward_zero(m.clock, _SECOND_US)),
     "SSSSS": (1, lambda m: _toward_zero(m.clock, _SECOND_US)),
     "YYYY": (4, lambda m: m.shown_year),
-    "YYY": (3, lambda m: m.shown_year % 1000),
-    "YY": (2, lambda m: m.shown_year % 100),
-    "Y": (1, lambda m: m.shown_year % 10),
+    "YYY": (3, lambda m: _rest(m.shown_year, 1000)),
+    "YY": (2, lambda m: _rest(m.shown_year, 100)),
+    "Y": (1, lambda m: _rest(m.shown_year, 10)),
     "IYYY": (4, lambda m: _iso_year(m)),
     "IYY": (3, lambda m: _iso_year(m) % 1000),
     "IY": (2, lambda m: _iso_year(m) % 100),
@@ -298,11 +317,11 @@ _NUMBERS: Final[Mapping[str, tuple[int, Callable[[_Moment], int]]]] = {
     "IDDD": (3, lambda m: m.iso[2]),
     "D": (1, lambda m: (m.date + 6) % 7 + 1),
     "ID": (1, lambda m: (m.date + 5) % 7 + 1),
-    "W": (1, lambda m: (m.day - 1) // 7 + 1),
-    "WW": (2, lambda m: (m.day_of_year - 1) // 7 + 1),
+    "W": (1, lambda m: _toward_zero(m.day - 1, 7) + 1),
+    "WW": (2, lambda m: _toward_zero(m.day_of_year - 1, 7) + 1),
     "IW": (2, lambda m: m.iso[1]),
-    "Q": (1, lambda m: (m.month - 1) // 3 + 1),
-    "J": (1, lambda m: m.date + JULIAN_OF_2000),
+    "Q": (1, lambda m: _toward_zero(m.month - 1, 3) + 1),
+    "J": (1, lambda m: m.fixed_date + JULIAN_OF_2000),
 }
 
 

@@ -162,6 +162,8 @@ class Speculate(Message, frozen=True, tag="speculate"):
     lock: Lock | None = None
     reads: bool = False
     """None of them writes."""
+    lock_ms: int = 0
+    """How long it may wait for the outcome of what is prepared; 0: as long as it has time."""
 
 
 class Forget(Message, frozen=True, tag="forget"):
@@ -276,6 +278,8 @@ class Read(Message, frozen=True, tag="read"):
     at no level of its own."""
     keeps_pin: bool = False
     """Another one will be read there: else its end is that of the pin."""
+    lock_ms: int = 0
+    """As in `Speculate`."""
 
 
 class Fetch(Message, frozen=True, tag="fetch"):

@@ -25,7 +25,7 @@ from nodes.local_cluster import ProcessFailed
 from nodes.metrics import Family, family, labelled
 from nodes.metrics_page import MetricsPage
 from shardrouter.cli.router_process import CLOSE_GRACE_S, READY_TIMEOUT_S, RouterOptions, say
-from shardrouter.pgserver.server import WORKER_SHIFT, ListenError
+from shardrouter.router_port import WORKER_SHIFT, ListenError
 from shardrouter.worker_link import Ask, CancelOf, Link, LinkMessage, Ready, Told, open_link
 
 __all__ = ["Workers", "restart_delay_s", "router_command"]

@@ -1,6 +1,6 @@
 """The PostgreSQL port: asyncio around `shardrouter.pgwire`, in front of a session each."""
 
 from shardrouter.pgserver.dialogue import Session
-from shardrouter.pgserver.server import ListenError, PgServer
+from shardrouter.pgserver.server import PgServer
 
-__all__ = ["ListenError", "PgServer", "Session"]
+__all__ = ["PgServer", "Session"]

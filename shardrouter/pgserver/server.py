@@ -20,8 +20,9 @@ from shardrouter.pgserver.login import Authenticator
 from shardrouter.pgserver.tls import Encryption
 from shardrouter.pgwire import messages as m
 from shardrouter.roles import Role
+from shardrouter.router_port import WORKER_SHIFT, ListenError
 
-__all__ = ["CLIENTS_MAX", "WORKER_SHIFT", "ListenError", "PgServer"]
+__all__ = ["CLIENTS_MAX", "PgServer"]
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +46,6 @@ COMPLAINT_INTERVAL_S: Final = 60.0
 
 COMPLAINTS_MAX: Final = 1024
 """Addresses remembered for that."""
-
-WORKER_SHIFT: Final = 20
-"""A client's pid is its number in this server, below the number of the server's worker."""
-
-
-class ListenError(OSError):
-    """The port cannot be had; the message is a sentence that says what to do."""
 
 
 class PgServer:

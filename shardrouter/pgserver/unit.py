@@ -20,7 +20,14 @@ from shardrouter.pgserver.rows_out import RowsOut
 from shardrouter.pgwire.connection import Status
 from shardrouter.pgwire.messages import ParameterDescription, encode
 from shardrouter.pgwire.portals import describe_rows
-from shardrouter.planned import CopyFrom, CopyTo, OneShard, SchemaChange, TransactionControl
+from shardrouter.planned import (
+    CopyFrom,
+    CopyTo,
+    OneShard,
+    RowsWrite,
+    SchemaChange,
+    TransactionControl,
+)
 
 __all__ = [
     "REPLIES_MAX",
@@ -54,7 +61,10 @@ class PreparedStatement:
         self.changes_schema = isinstance(plan, SchemaChange)
         self.is_control = isinstance(plan, TransactionControl)
         self.writes = (
-            self.changes_schema or self.copies_in or (isinstance(plan, OneShard) and plan.is_write)
+            self.changes_schema
+            or self.copies_in
+            or isinstance(plan, RowsWrite)
+            or (isinstance(plan, OneShard) and plan.is_write)
         )
         self.ways = 0  # of sending it that were learned (`shardrouter.pgserver.round_trips`)
         self._descriptions: dict[tuple[bool, ...], bytes] = {}

@@ -113,5 +113,5 @@ def _bytes() -> Iterator[Function]:
     yield plain("md5", "pg_md5_bytea", TEXT, BYTEA)
     for name in ("sha224", "sha256", "sha384", "sha512"):
         yield plain(name, f"pg_{name}", BYTEA, BYTEA)
-    yield plain("convert_to", "pg_convert_to", BYTEA, TEXT, TEXT)
-    yield plain("convert_from", "pg_convert_from", TEXT, BYTEA, TEXT)
+    yield plain("convert_to", "pg_convert_to", BYTEA, TEXT, NAME)
+    yield plain("convert_from", "pg_convert_from", TEXT, BYTEA, NAME)

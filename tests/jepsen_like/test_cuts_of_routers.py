@@ -124,7 +124,7 @@ def test_a_router_that_is_cut_off_is_no_side_of_the_database() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.processes
 @pytest.mark.parametrize("name", BACKENDS)
 async def test_the_cuts_are_verified_on_every_network(name: str) -> None:
     network = await opened(name, HOSTS, {ROUTERS_APART})
@@ -146,7 +146,7 @@ async def test_the_cuts_are_verified_on_every_network(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.processes
 async def test_a_router_that_still_reaches_its_neighbour_is_found_out() -> None:
     network = await opened("proxy", HOSTS, {ROUTERS_APART})
     leaky = Leaky(network)

@@ -26,7 +26,7 @@ from jepsen_like.workloads.register import register
 from tests.jepsen_like.networks import IdleDatabase
 from tests.jepsen_like.register_db import GROUP, RegisterClient, RegisterDb, RunningRegisters
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.processes
 
 HOSTS = ("n1", "n2", "n3")
 

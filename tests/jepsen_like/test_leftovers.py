@@ -20,7 +20,7 @@ from jepsen_like.backends import leftovers
 from jepsen_like.kernel import kernel
 from tests.jepsen_like.networks import require_namespaces
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 COMMAND = (sys.executable, "-m", "jepsen_like")
 
@@ -265,6 +265,7 @@ def listening(pid: int) -> set[str]:
 
 
 @pytest.mark.long
+@pytest.mark.alone  # the kernel gives the numbers of namespaces that are gone to others' again
 @pytest.mark.parametrize("backend", [pytest.param("proxy", marks=pytest.mark.nightly), "netns"])
 def test_ten_runs_one_of_them_killed_leave_nothing(home: Path, backend: str) -> None:
     """Of every run but the killed one nothing is left when it ends; of that one, nothing after

@@ -21,11 +21,12 @@ from jepsen_like.history import Operation, Outcome, write_jsonl
 OPERATIONS = int(os.environ.get("LIMITS_OPERATIONS", "20000"))
 IS_FULL_SIZE = OPERATIONS >= 1_000_000
 SECONDS = 5.0 if IS_FULL_SIZE else 1.0
-LATE_S = 0.5
+LATE_S = 0.5 if IS_FULL_SIZE else 10.0
+"""At full size what is promised of a machine that does nothing else; else that it ends."""
 MEMORY_MB = 500 if IS_FULL_SIZE else 120
 CLIENTS = 30
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 
 def hard(count: int, keys: int) -> Iterator[Operation]:
@@ -104,8 +105,7 @@ def test_the_limit_on_time_holds(tmp_path: Path, keys: int) -> None:
         f"end, with {together / 1e6:.0f} MB: {found['reason']}"
     )
     assert found["validity"] == "unknown"
-    if IS_FULL_SIZE:
-        assert took <= SECONDS + LATE_S
+    assert took <= SECONDS + LATE_S
 
 
 @pytest.mark.parametrize("keys", [1, 50])
@@ -121,8 +121,7 @@ def test_the_limits_hold(tmp_path: Path, keys: int) -> None:
     )
     assert found["seconds"] <= SECONDS + LATE_S
     assert max(largest, together) <= MEMORY_MB * 1_000_000
-    if IS_FULL_SIZE:
-        assert took <= SECONDS + LATE_S
+    assert took <= SECONDS + LATE_S
 
 
 def test_memory_that_is_not_enough_is_said(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from jepsen_like.faults.trials import TRIALS
 from jepsen_like.kernel import kernel
 from tests.jepsen_like.networks import require_namespaces
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.processes
 
 HOSTS = ("a", "b", "c")
 PORT = 7000

@@ -112,7 +112,7 @@ async def network(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.processes
 async def test_a_real_cut_is_verified(network: Backend) -> None:
     record = await run_on(network, faults.partition(ISOLATE_THE_LEADER, "600ms", "0s"))
     assert record.verified, record.evidence
@@ -129,7 +129,7 @@ async def test_a_real_cut_is_verified(network: Backend) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.processes
 async def test_a_cut_in_one_direction_is_verified(network: Backend) -> None:
     fault = faults.partition(faults.one_way(faults.leader_of("g")), "1s", "0s")
     record = await run_on(network, fault)
@@ -147,8 +147,11 @@ async def test_a_cut_in_one_direction_is_verified(network: Backend) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.processes
 @pytest.mark.long
+@pytest.mark.parametrize(
+    "network", [pytest.param("proxy", marks=pytest.mark.nightly), "netns"], indirect=True
+)
 async def test_a_long_cut_does_not_end_the_probes_own_connections(network: Backend) -> None:
     """After fifteen attempts, which probes make in as many seconds, a kernel would give up."""
     record = await run_on(network, faults.partition(ISOLATE_THE_LEADER, "25s", "0s"))
@@ -156,7 +159,7 @@ async def test_a_long_cut_does_not_end_the_probes_own_connections(network: Backe
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.processes
 async def test_links_that_flap_are_verified_each_time(network: Backend) -> None:
     record = await run_on(network, faults.flapping(ISOLATE_THE_LEADER, "1s", "2s", "0s"))
     assert record.verified, record.evidence
@@ -166,7 +169,7 @@ async def test_links_that_flap_are_verified_each_time(network: Backend) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.processes
 async def test_a_cut_begins_when_it_is_there(network: Backend) -> None:
     """A call of before still gets through, and is no failover."""
     timed = Timed(network)
@@ -176,7 +179,7 @@ async def test_a_cut_begins_when_it_is_there(network: Backend) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "leaks",
     [
@@ -199,7 +202,7 @@ async def test_a_cut_that_leaks_is_not_verified(leaks: Sequence[Pair]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("wrong", "fault", "starts"),
     [

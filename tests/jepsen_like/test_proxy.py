@@ -14,7 +14,7 @@ from jepsen_like.backends.probe import Prober
 from jepsen_like.backends.proxy import Mesh
 from jepsen_like.backends.shape import Shape
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.processes
 
 WAIT_S = 5.0  # ends a broken test; no passing test waits for it
 SILENCE_S = 0.05  # how long nothing has to arrive; loopback needs well under a millisecond

@@ -14,7 +14,7 @@ from tests.jepsen_like.browser import Browser
 from tests.jepsen_like.synthetic import synthetic_result
 
 pytestmark = [
-    pytest.mark.alone,
+    pytest.mark.processes,
     pytest.mark.slow,
     pytest.mark.skipif(
         shutil.which("chromium") is None, reason="chromium is missing: apt-get install chromium"

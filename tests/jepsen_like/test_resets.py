@@ -11,7 +11,7 @@ from jepsen_like import faults
 from jepsen_like.backends.backend import Backend, Pair
 from tests.jepsen_like.networks import BACKENDS, Twisted, opened, run_on
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 HOSTS = ("a", "b", "c")
 

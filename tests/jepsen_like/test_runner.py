@@ -24,7 +24,7 @@ from jepsen_like.workloads.register import INITIAL
 from tests.jepsen_like.networks import require_namespaces
 from tests.jepsen_like.register_db import GROUP, RegisterDb
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 PARTITION = faults.partition(faults.isolate(leader_of(GROUP)), hold="1.5s", rest="0.3s")
 

@@ -128,7 +128,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
 
 
 @given(clusters())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_leaders_become_spread_and_stay_so(cluster: Cluster) -> None:
     cluster.run_until_still()
     assert cluster.is_spread()

@@ -89,6 +89,17 @@ async def test_it_is_told_when_its_time_is_over(body: RequestBody) -> None:
 
 
 @pytest.mark.parametrize("body", REQUESTS.values(), ids=REQUESTS)
+async def test_it_is_told_when_it_has_waited_for_as_long_as_it_would(body: RequestBody) -> None:
+    assert isinstance(body, Read | Speculate)
+    holding = Holding()
+    await holding.begin(replace(body, lock_ms=50))  # of a minute
+    answer = await holding.answer()
+    assert isinstance(answer, SqlFailure)
+    assert answer.sqlstate == "55P03"
+    await holding.service.close()
+
+
+@pytest.mark.parametrize("body", REQUESTS.values(), ids=REQUESTS)
 async def test_it_ends_with_who_asked_and_with_the_service(body: RequestBody) -> None:
     for end in ("who asked", "service"):
         holding = Holding()
@@ -131,3 +142,18 @@ async def test_of_too_many_one_more_is_answered_at_once(monkeypatch: pytest.Monk
     await asyncio.sleep(0)
     assert holding.answers[1] == Done((), 7)
     await holding.service.close()
+
+
+async def test_a_waiter_that_is_cancelled_as_it_is_released_disturbs_nobody() -> None:
+    """Its future is cancelled at once, and it is forgotten in its next turn."""
+    state: list[object] = [object()]
+    waits = lock_waits.LockWaits(lambda: state[0])
+    loop = asyncio.get_running_loop()
+    cancelled, other = (asyncio.create_task(waits.released(loop.time() + 60)) for _ in range(2))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    state[0] = object()
+    waits.look()
+    assert await other
+    await asyncio.wait({cancelled})
+    assert cancelled.cancelled()

@@ -102,6 +102,7 @@ async def test_a_result_whose_node_dies_in_the_middle_is_a_definite_error(tmp_pa
 
 
 @pytest.mark.long
+@pytest.mark.processes
 async def test_a_large_transaction_whose_leader_dies_is_written_whole_or_not_at_all(
     tmp_path: Path,
 ) -> None:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,7 +23,7 @@ from nodes.cluster_file import load_cluster, new_secret
 from tests.jepsen_like.networks import require_namespaces
 from tests.process.conftest import shardrouter, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.processes]
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENT = ROOT / "docs" / "deploy.md"
@@ -166,6 +167,7 @@ def test_every_command_of_the_document_works_and_any_client_does(machines: Machi
 def test_a_wrong_secret_is_refused_and_logged_and_nothing_is_changed(machines: Machines) -> None:
     secret = machines.at(CLIENTS) / "cluster.secret"
     right = secret.read_text()
+    began = time.monotonic()
     try:
         secret.write_text(new_secret().hex() + "\n")
         refused = machines.run(CLIENTS, "shardrouter", "status")
@@ -190,7 +192,8 @@ def test_a_wrong_secret_is_refused_and_logged_and_nothing_is_changed(machines: M
     wait_until(
         lambda: "left without a proof" in machines.log("a").read_text(), 10, "the node logs it"
     )
-    assert machines.log("a").read_text().count("left without a proof") == 1
+    logged = machines.log("a").read_text().count("left without a proof")
+    assert logged <= 1 + (time.monotonic() - began) // 30, "one line in half a minute"
     assert machines.revision("a") == 1
     assert machines.run(CLIENTS, "shardrouter", "status").returncode == 0
 

@@ -43,9 +43,9 @@ SPARE = "n4"
 ELECTION_S = 2 * RaftConfig().election_ticks * RaftConfig().tick_ms / 1000
 """The longest timeout after which a follower stands; the election itself adds messages."""
 
-MARGIN_S = 1.2
+MARGIN_S = 3.0
 """What a busy machine may add to an election: seven processes and a load on few cores. Without
-other work the silences are a fifth of a second."""
+other work the silences are a fifth of a second, and it prints what they were."""
 
 
 def moving_test(*schedule: faults.Fault, seed: int = 11) -> Test:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.process.conftest import Up, start_up
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.processes]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
 NODES = ("n1", "n2", "n3", "n4")

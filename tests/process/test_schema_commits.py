@@ -16,14 +16,19 @@ import pytest
 
 from nodes.config import META_GROUP
 from nodes.local_cluster import LocalCluster
+from shardrouter.coordinator import Send
+from shardrouter.delivery import Answer, Sending
 from shardrouter.errors import IndefiniteError, RouterError
 from shardrouter.router import Router
 from tests.process.test_router_failover import three_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.processes]
 
 STEPS = 3
 """Writes of a schema change: its mark, the change, its publication."""
+
+MESSAGES = 5
+"""Of a transaction that changes the schema of one shard: two PREPAREs, DECIDE, OUTCOME, END."""
 
 MOMENTS = (None, 0.0, 0.002, 0.005, 0.015)
 """On its way, in the leader's log, in others' logs, applied and not yet answered: as it happens."""
@@ -69,6 +74,49 @@ class Killer:
         await self.cluster.wait_for_leaders()
 
 
+@dataclass
+class CommitKiller:
+    """The same of the messages of a two-phase commit, the last of which come behind its answer."""
+
+    cluster: LocalCluster
+    router: Router
+    step: int
+    after_s: float | None
+    killed: str = ""
+    _is_killed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._coordination = self.router._backend.shards._coordination
+        self._send = self._coordination.send
+        self._coordination.send = self._watched  # type: ignore[method-assign]
+
+    def _watched(self, send: Send, until: float, done: Callable[[Answer, bool], None]) -> Sending:
+        self.step -= 1
+        if self.step >= 0 or self.killed:
+            return self._send(send, until, done)
+        leader = self.router._backend.shards.leader(send.group)
+        assert leader is not None
+        self.killed = leader
+        if self.after_s is None:
+            self._kill()
+            return self._send(send, until, done)
+        sending = self._send(send, until, done)
+        asyncio.get_running_loop().call_later(self.after_s, self._kill)
+        return sending
+
+    def _kill(self) -> None:
+        self.cluster.kill_node(self.killed)
+        self._is_killed.set()
+
+    async def restore(self) -> None:
+        """What is killed is back."""
+        await self._is_killed.wait()
+        self._coordination.send = self._send  # type: ignore[method-assign]
+        await self.cluster.node(self.killed).wait()
+        await self.cluster.start_node(self.killed)
+        await self.cluster.wait_for_leaders()
+
+
 async def outcome_of(work: Any) -> str:
     results: list[Any] = list(await asyncio.gather(work, return_exceptions=True))
     error = results[0]
@@ -91,7 +139,7 @@ async def test_the_commit_of_a_transaction_with_schema_changes(tmp_path: Path) -
     ):
         said: dict[tuple[int, float | None], str] = {}
         await db.execute("CREATE TABLE base (id int PRIMARY KEY) WITH (home = true)")
-        for number, (step, after_s) in enumerate(product(range(STEPS), MOMENTS)):
+        for number, (step, after_s) in enumerate(product(range(MESSAGES), MOMENTS[::2])):
             async with db.acquire() as client:
                 await client.execute("SET default_placement = home")
                 transaction = client.transaction()
@@ -100,7 +148,7 @@ async def test_the_commit_of_a_transaction_with_schema_changes(tmp_path: Path) -
                 await client.execute(f"INSERT INTO t{number} (name) VALUES ('a'), ('b')")
                 await client.execute(f"ALTER TABLE base ADD COLUMN c{number} int")
                 await client.execute(f"INSERT INTO base (id, c{number}) VALUES ({number}, 1)")
-                killer = Killer(cluster, db, step, after_s)
+                killer = CommitKiller(cluster, db, step, after_s)
                 said[step, after_s] = ended = await outcome_of(transaction.commit())
             await killer.restore()
             there = f"t{number}" in await tables_of(other)

@@ -71,6 +71,7 @@ class Terminal:
 
 @needs_tmux
 @pytest.mark.long
+@pytest.mark.processes
 def test_the_shell_in_a_terminal(small: Up, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, shardrouter("sql", small.dsn))
     try:

@@ -15,7 +15,7 @@ import pytest
 from tests.process.conftest import Up, start_up, wait_until
 from tests.process.test_up import node_pids
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.processes]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "tutorial.md"
 

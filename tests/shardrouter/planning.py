@@ -9,10 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from nodes.functions import Environment, install
 from nodes.protocol import Guard, SetVersion, StatementResult, Value
 from nodes.values import BOOL, TEXT
+from shardrouter.broadcasting import rows_sent
 from shardrouter.catalog import (
     LOAD_STATEMENTS,
     Catalog,
@@ -32,9 +34,12 @@ from shardrouter.placement import assign_slots
 from shardrouter.plan import bind, make_plan
 from shardrouter.planned import (
     Answer,
+    Finish,
+    Fragment,
     Merge,
     OneShard,
     ResultColumn,
+    RowsWrite,
     Scatter,
     SchemaChange,
     SequenceCall,
@@ -42,6 +47,8 @@ from shardrouter.planned import (
     ShowSetting,
 )
 from shardrouter.role_statements import RoleStatement
+from shardrouter.row_batches import batches, once_each, parts_of
+from shardrouter.rows_writing import held_rows
 from shardrouter.schema_change import (
     mark,
     publish,
@@ -53,6 +60,9 @@ from shardrouter.schema_change import (
 from shardrouter.settings import Settings
 from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.tables import Change, Placement
+
+ROWS_SENT = 1000
+"""More than any table has."""
 
 
 class StaleVersionError(Exception):
@@ -106,6 +116,8 @@ class Group:
         with self._told():
             cursor = self.connection.execute(sql, parameters)
             rows = cursor.fetchall()
+            if cursor.rowcount < 0 and not rows:  # of WITH before INSERT Python counts nothing
+                return int(self.connection.execute("SELECT changes()").fetchone()[0]), rows
             return cursor.rowcount, rows  # which is known when the last row is
 
     @contextmanager
@@ -139,6 +151,8 @@ class PlannedCluster:
         self.settings = Settings()
         self.sequences: dict[tuple[str, int], int] = {}  # the numbers given out last
         self._finishing: MemoryDatabase | None = None  # made at first use
+        self.broadcast: int | None = None  # by which a query is answered, if it has that one
+        self.broadcasts = 0  # that the last query over several shards had
         self.notices: tuple[Notice, ...] = ()  # of the last change of the schema
         self.meta = Group()
         self.shards = {f"s{i}": Group() for i in range(1, shard_count + 1)}
@@ -182,15 +196,11 @@ class PlannedCluster:
                 return plan.columns, list(plan.rows), len(plan.rows)
             case OneShard():
                 drawn = tuple(map(self._next, plan.draws))
-                prepared = Prepared(sql, plan, tuple(oids), plan.columns)
-                asks = Execution(prepared, arguments, drawn=drawn, stored=True)
-                results = []
-                for command in commands_of(plan, asks, catalog):
-                    sent = command.statement
-                    count, rows = self.shards[command.shard].run(sent.sql, sent.parameters)
-                    results.append(StatementResult(count, values=tuple(rows)))
-                outcome = merged_outcome(plan, asks, results, catalog)
-                return plan.columns, _booleans(outcome.values, plan.columns), outcome.row_count
+                rows, count = self._one(plan, arguments, drawn)
+                return plan.columns, _booleans(rows, plan.columns), count
+            case RowsWrite():
+                rows, count = self._rows_written(plan, arguments)
+                return plan.columns, _booleans(rows, plan.columns), count
             case Scatter():
                 prepared = Prepared(sql, plan, plan.parameter_oids, plan.columns)
                 rows = self._scattered(plan, Execution(prepared, arguments))
@@ -198,12 +208,52 @@ class PlannedCluster:
             case _:
                 raise AssertionError(f"{plan!r} asks no shard")
 
+    def _one(
+        self, plan: OneShard, arguments: tuple[Value, ...], drawn: tuple[Value, ...]
+    ) -> tuple[list[tuple[Value, ...]], int]:
+        catalog = self.catalog
+        prepared = Prepared("", plan, plan.parameter_oids, plan.columns)
+        asks = Execution(prepared, arguments, drawn=drawn, stored=True)
+        results = []
+        for command in commands_of(plan, asks, catalog):
+            sent = command.statement
+            count, rows = self.shards[command.shard].run(sent.sql, sent.parameters)
+            results.append(StatementResult(count, values=tuple(rows)))
+        outcome = merged_outcome(plan, asks, results, catalog)
+        return list(outcome.values), outcome.row_count
+
+    def _rows_written(
+        self, plan: RowsWrite, arguments: tuple[Value, ...]
+    ) -> tuple[list[tuple[Value, ...]], int]:
+        read, prepared = plan.read, Prepared("", plan, plan.parameter_oids, plan.columns)
+        if isinstance(read, Scatter):
+            rows = self._scattered(read, Execution(prepared, arguments))
+        elif isinstance(read, OneShard):
+            rows, _ = self._one(read, arguments, ())
+        else:
+            rows = list(read.rows)
+        rows = self._finished(plan.shaped, [(held_rows(plan), rows)], ())
+        rows = [(*row, *map(self._next, plan.draws)) for row in once_each(plan, rows)]
+        told: list[tuple[Value, ...]] = []
+        count = 0
+        for write, some in parts_of(plan, rows):
+            for made, values in batches(plan, write, some, len(arguments)):
+                answered, changed = self._one(made, arguments, values)
+                if write.is_told:
+                    told += answered
+                    count += changed
+        return told, count
+
     def _scattered(self, plan: Scatter, execution: Execution) -> list[tuple[Value, ...]]:
-        bound, commands = scatter_commands(plan, execution, self.catalog)
-        answers = [
-            [self.shards[c.shard].run(c.statement.sql, c.statement.parameters)[1] for c in asked]
-            for asked in commands
-        ]
+        self.broadcasts = len(plan.broadcasts)
+        sent: tuple[Value, ...] = ()
+        if self.broadcast is not None and self.broadcast < self.broadcasts:
+            broadcast = plan.broadcasts[self.broadcast]
+            small = replace(plan, fragments=(broadcast.small,))
+            _, [[*parts]] = self._answers(small, execution, (ROWS_SENT,))
+            rows = rows_sent([row for part in parts for row in part])
+            plan, sent = plan.by(broadcast), (ROWS_SENT, rows)
+        bound, answers = self._answers(plan, execution, sent)
         if isinstance(plan.finish, Merge):
             return merge_rows(plan.finish, answers[0], bound)
         fragments = [
@@ -211,11 +261,28 @@ class PlannedCluster:
             for fragment, parts in zip(plan.fragments, answers, strict=True)
         ]
         given = tuple(bound[number - 1] for number in plan.finish.parameters)
+        return self._finished(plan.finish, fragments, given)
+
+    def _finished(
+        self,
+        finish: Finish,
+        fragments: Sequence[tuple[Fragment, Sequence[tuple[Value, ...]]]],
+        given: tuple[Value, ...],
+    ) -> list[tuple[Value, ...]]:
         if self._finishing is None:
             self._finishing = new_database()
         return finished(
-            self._finishing, plan.finish, fragments, given, lambda _rows: None, lambda: False
+            self._finishing, finish, fragments, given, lambda _rows: None, lambda: False
         )
+
+    def _answers(
+        self, plan: Scatter, execution: Execution, sent: tuple[Value, ...]
+    ) -> tuple[tuple[Value, ...], list[list[list[tuple[Value, ...]]]]]:
+        bound, commands = scatter_commands(plan, execution, self.catalog, sent)
+        return bound, [
+            [self.shards[c.shard].run(c.statement.sql, c.statement.parameters)[1] for c in asked]
+            for asked in commands
+        ]
 
     def _next(self, name: str) -> int:
         sequence = self.catalog.sequences[name]

@@ -14,13 +14,16 @@ from shardrouter.admission import Places
 from shardrouter.cli.top import screen
 from shardrouter.delivery import Counts
 from shardrouter.health import health_of
+from shardrouter.instants import InstantCounts
 from shardrouter.meter import Meter
 from shardrouter.router_metrics import router_families
 from tests.shardrouter.test_health import ABC, cluster, statuses
 
 
 def router_page(meter: Meter) -> Samples:
-    return read_exposition(exposition(router_families(meter, Counts(), Places(0.0))))
+    return read_exposition(
+        exposition(router_families(meter, Counts(), Places(0.0), InstantCounts()))
+    )
 
 
 def node_page(requests: int, fsyncs: list[float]) -> Samples:

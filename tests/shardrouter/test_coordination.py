@@ -18,10 +18,12 @@ from nodes.protocol import (
     Fence,
     Guard,
     Locked,
+    NotLeader,
     OpenSession,
     Prepare,
     Prepared,
     RequestBody,
+    SessionId,
     SqlFailure,
     Stale,
     Statement,
@@ -31,7 +33,7 @@ from nodes.protocol import (
     UnknownSession,
 )
 from shardrouter.coordination import Part
-from shardrouter.coordinator import Committed
+from shardrouter.coordinator import Branch, Committed, Coordinator
 from shardrouter.errors import RouterError
 from shardrouter.shards import Shards
 from shardrouter.tied import joined_guards
@@ -67,11 +69,11 @@ def plays(node: ScriptedNode, of: Callable[[str, RequestBody], Reply | None]) ->
     node.script = script
 
 
-async def committed(shards: Shards) -> str:
+async def committed(shards: Shards, timeout_s: float = 10.0, *, patience_s: float = 0.0) -> str:
     """What the client is told."""
-    deadline = asyncio.get_running_loop().time() + 10.0
+    deadline = asyncio.get_running_loop().time() + timeout_s
     try:
-        found = await shards.commit(BEGUN_US, PARTS, "meta", deadline)
+        found = await shards.commit(BEGUN_US, PARTS, "meta", deadline, patience_s=patience_s)
     except RouterError as exc:
         return exc.sqlstate if exc.definite == (exc.sqlstate != "08007") else "not honest"
     if isinstance(found, Committed):
@@ -102,6 +104,20 @@ def once(kind: type[RequestBody], reply: Reply) -> Callable[[str, RequestBody], 
         return left.pop() if isinstance(body, kind) and left else None
 
     return of
+
+
+def test_meta_is_prepared_when_all_others_are() -> None:
+    """They may take longer than a leader waits before it calls a transaction abandoned."""
+    write = PARTS["meta"].write(SessionId(1, 1), 1, 0)
+    groups = {group: Branch(write) for group in ("meta", "shard-1", "shard-2")}
+    coordinator = Coordinator(TransactionId(1, 1, 1), "meta", groups, (SessionId(1, 1), 2))
+    one, two = coordinator.begin()
+    assert (one.group, two.group) == ("shard-1", "shard-2")
+    assert coordinator.answered(two, PREPARED, doubt=False) == []
+    [last] = coordinator.answered(one, PREPARED, doubt=False)
+    assert last.group == "meta"
+    [decide] = coordinator.answered(last, PREPARED, doubt=False)
+    assert isinstance(decide.body, Decide)
 
 
 def test_all_are_prepared_one_decides_and_the_others_are_told() -> None:
@@ -217,12 +233,62 @@ def test_a_decision_without_an_answer_is_fenced_and_never_called_a_failure(
     run(one())
 
 
+@pytest.mark.parametrize(
+    "holder", [TransactionId(BEGUN_US + 1, 1, 1), TransactionId(1, 1, 1)], ids=["younger", "older"]
+)
+def test_lock_timeout_ends_its_waiting_for_others(holder: TransactionId) -> None:
+    """The older one waits with what it holds, the younger one begins again and again."""
+
+    async def one() -> None:
+        async with scripted(1) as (shards, [node]):
+
+            def of(group: str, body: RequestBody) -> Reply | None:
+                return Locked(holder) if isinstance(body, Prepare) and group == "meta" else None
+
+            plays(node, of)
+            shards.bound_locks(100.0)
+            running = asyncio.ensure_future(committed(shards, 1000.0))
+            for seconds in (0.0, 50.0):
+                advance(seconds)
+                wanted = len(node.of(Prepare)) + 4
+                while len(node.of(Prepare)) < wanted:
+                    node.arrived.clear()
+                    await node.arrived.wait()
+                assert not running.done()
+            advance(60.0)
+            assert await running == "55P03"
+            assert all(not each.commit for each in node.of(Decide))
+
+    run(one())
+
+
+def test_it_does_not_wait_for_a_shard_without_a_leader_if_all_have_to_take_part() -> None:
+    async def one() -> None:
+        async with scripted(1) as (shards, [node]):
+
+            def of(group: str, body: RequestBody) -> Reply | None:
+                is_unled = isinstance(body, Prepare) and group == "meta"
+                return NotLeader(None) if is_unled else None
+
+            plays(node, of)
+            running = asyncio.ensure_future(committed(shards, 1000.0, patience_s=100.0))
+            while len(node.of(Prepare)) < 3:
+                node.arrived.clear()
+                await node.arrived.wait()
+            assert not running.done()
+            advance(110.0)
+            assert await running == "57P03"
+            assert all(not each.commit for each in node.of(Decide))
+
+    run(one())
+
+
 def test_cancelled_before_it_is_decided_it_has_not_happened() -> None:
     async def one() -> None:
         async with scripted(1) as (shards, [node]):
             plays(node, lambda group, body: Hold if isinstance(body, Prepare) else None)
             running = asyncio.ensure_future(committed(shards))
-            while len(node.of(Prepare)) < 2:
+            while not node.of(Prepare):
                 node.arrived.clear()
                 await node.arrived.wait()
             running.cancel()

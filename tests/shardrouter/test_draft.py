@@ -18,8 +18,8 @@ from shardrouter.draft import (
     on_other_catalog,
 )
 from shardrouter.errors import RouterError, StatementError
-from shardrouter.schema_change import commit_parts, fence, mark, publish, published, withdraw
-from shardrouter.tables import Change, TransactionChange
+from shardrouter.schema_change import publication, published, versions_on
+from shardrouter.tables import Change
 from tests.shardrouter.catalogs import definition_of
 from tests.shardrouter.planning import PlannedCluster, StaleVersionError
 
@@ -48,10 +48,10 @@ def draft_of(catalog: Catalog, *texts: str, version: int = DRAFTED) -> Draft:
     return draft
 
 
-def change_of(catalog: Catalog, draft: Draft, previous: int = 0) -> TransactionChange:
+def changes_of(catalog: Catalog, draft: Draft) -> tuple[Change, ...]:
     changes = committed(draft, catalog)
     assert changes is not None
-    return TransactionChange(catalog.version + 1, catalog.home, previous, changes)
+    return changes
 
 
 def plain(catalog: Catalog) -> tuple[object, ...]:
@@ -64,7 +64,7 @@ def plain(catalog: Catalog) -> tuple[object, ...]:
 def test_what_is_published_is_what_the_session_saw(seed: int) -> None:
     rng = random.Random(seed)
     cluster = PlannedCluster(2)
-    for previous in range(3):  # transactions
+    for _ in range(3):  # transactions
         base = cluster.catalog
         draft = begin_draft(base)
         for number in range(rng.randrange(1, 6)):
@@ -73,13 +73,13 @@ def test_what_is_published_is_what_the_session_saw(seed: int) -> None:
                 draft, _ = drafted(draft, definition, "sharded", PATH, DRAFTED + 2 * number)
             except RouterError:
                 continue
-        change = change_of(base, draft, previous)
-        cluster.meta.write(mark(base, change))
-        assert cluster.catalog.pending == change
-        assert cluster.catalog.tables == base.tables, "nobody sees what is not decided"
-        cluster.meta.write(publish(cluster.catalog))
+        changes = changes_of(base, draft)
+        made = publication(base, changes, ())
+        cluster.meta.write(made)
+        with pytest.raises(StaleVersionError):
+            cluster.meta.write(made)
         seen = base
-        for each in change.changes:
+        for each in changes:
             seen = published(seen, each)
         assert plain(cluster.catalog) == plain(seen)
         versions = {table.version for table in cluster.catalog.tables.values()}
@@ -111,15 +111,14 @@ def test_versions_of_a_draft_stay_in_it() -> None:
     assert draft.published_version("a") == base.tables["a"].version
     assert draft.published_version("b") == 0
     assert draft.published_version("other") is None
-    change = change_of(base, draft)
-    moves = [moved for each in change.changes for moved in each.tables]
-    versions = [each.version for each in change.changes]
+    changes = changes_of(base, draft)
+    moves = [moved for each in changes for moved in each.tables]
+    versions = [each.version for each in changes]
     versions += [number for moved in moves for number in (moved.previous, moved.elsewhere)]
     versions += [t.version for moved in moves for t in (moved.before, moved.after) if t]
     assert not any(map(is_drafted, versions))
-    assert {each.version for each in change.changes} == {base.version + 1}
-    assert {s.object: s.version for s in commit_parts(change).sets} == {
-        "schema": base.version + 1,
+    assert {each.version for each in changes} == {base.version + 1}
+    assert {s.object: s.version for s in versions_on(base, changes, base.home)} == {
         "table:a": base.version + 1,
         "table:b": base.version + 1,
     }
@@ -152,35 +151,11 @@ def test_what_was_skipped_has_to_be_skipped_again() -> None:
     assert committed(draft, cluster.catalog) is None
 
 
-@pytest.mark.parametrize("commits_first", [True, False])
-def test_of_commit_and_fence_the_first_wins(*, commits_first: bool) -> None:
-    cluster = PlannedCluster(2)
-    base = cluster.catalog
-    change = change_of(base, draft_of(base, A))
-    cluster.meta.write(mark(base, change))
-    home = cluster.shards[base.home]
-    first, second = (commit_parts(change), fence(change))[:: 1 if commits_first else -1]
-    home.write(first)
-    with pytest.raises(StaleVersionError) as caught:
-        home.write(second)
-    assert caught.value.have == change.version + (not commits_first)
-    marked = cluster.catalog
-    cluster.meta.write(publish(marked) if commits_first else withdraw(marked))
-    with pytest.raises(StaleVersionError):  # and whoever comes later, with the other or the same
-        cluster.meta.write(withdraw(marked) if commits_first else publish(marked))
-    assert ("a" in cluster.catalog.tables) is commits_first
-    assert cluster.catalog.pending is None
-    # The version that a fence sets is nobody else's.
-    later = change_of(cluster.catalog, draft_of(cluster.catalog, "CREATE SEQUENCE s"))
-    assert later.version > change.version + 1
-
-
 def test_numbers_of_a_sequence_are_published_as_far_as_they_were_given_out() -> None:
     cluster = PlannedCluster(2)
     base = cluster.catalog
-    change = change_of(base, draft_of(base, "CREATE SEQUENCE s", "CREATE SEQUENCE unused START 4"))
-    cluster.meta.write(mark(base, change._replace(numbers=(("s", 12, True),))))
-    cluster.meta.write(publish(cluster.catalog))
+    draft = draft_of(base, "CREATE SEQUENCE s", "CREATE SEQUENCE unused START 4")
+    cluster.meta.write(publication(base, changes_of(base, draft), (("s", 12, True),)))
     rows = cluster.meta.connection.execute(
         'SELECT "name", "last", "is_called" FROM "catalog_sequences" ORDER BY 1'
     ).fetchall()

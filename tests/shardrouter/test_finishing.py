@@ -6,15 +6,23 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from nodes.protocol import Value
 from shardrouter.errors import DeadlineExceeded, StatementError
-from shardrouter.finishing import Finishing, Rows
+from shardrouter.finishing import Finishing, Rows, finished, new_database
 from shardrouter.gathering import Held, Limits
-from shardrouter.planned import Finish, Fragment
+from shardrouter.merge import totalled
+from shardrouter.plan import make_plan
+from shardrouter.planned import Finish, Fragment, Scatter
+from tests.shardrouter.catalogs import catalog_of
 
 NUMBERS = Fragment("f1", "", (), ('"n" INTEGER',), why="rows of t to be finished here")
+TOTALLED = catalog_of("CREATE TABLE t (k int PRIMARY KEY, n bigint)")
 ROWS: Rows = [(n,) for n in range(400)]
 ENDLESS = Finish("SELECT count(*) FROM f1 a, f1 b, f1 c, f1 d, f1 e", ())
 
@@ -90,3 +98,62 @@ def test_the_answer_is_bounded_too() -> None:
     held = Held(Limits(rows=1000, bytes=1 << 20), [NUMBERS])
     asked = Finish("SELECT 1 FROM f1 a, f1 b", ())
     assert ran(asked, check=held.check_answer) == ["54000"]
+
+
+NUMBERS_OF_ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 1 << 62),
+        *[
+            st.one_of(
+                st.none(),
+                st.integers(-9, 9),
+                st.sampled_from([(1 << 63) - 1, -(1 << 63), 1 << 62]),
+                st.sampled_from([0.5, "a", ""]),
+            )
+        ]
+        * 3,
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(NUMBERS_OF_ROWS)
+def test_totals_are_what_the_finish_answers(rows: list[tuple[Value, ...]]) -> None:
+    """Or they are left to it."""
+    plan = make_plan("SELECT count(*), sum(k), min(n), max(n) FROM t", TOTALLED)
+    assert isinstance(plan, Scatter)
+    assert isinstance(plan.finish, Finish)
+    found = totalled(plan.finish.totals, rows)
+    assert found is not None or not all(
+        value is None or (type(value) is int and abs(value) < 1 << 59)
+        for row in rows
+        for value in row
+    )
+    if found is not None:
+        given_rows = [(plan.fragments[0], rows)]
+        with closing(new_database()) as database:
+            assert finished(
+                database, plan.finish, given_rows, (), lambda _rows: None, lambda: False
+            ) == [found]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) + 1 FROM t",
+        "SELECT count(*) FROM t LIMIT 0",
+        "SELECT count(*) FROM t HAVING count(*) > 1",
+        "SELECT count(*) FROM t GROUP BY n",
+        "SELECT count(DISTINCT n) FROM t",
+        "SELECT avg(n) FROM t",
+        "SELECT 1, count(*) FROM t",
+        "SELECT count(*) FROM t a, t b",
+    ],
+)
+def test_what_is_more_than_totals_is_finished(sql: str) -> None:
+    plan = make_plan(sql, TOTALLED)
+    assert isinstance(plan, Scatter)
+    assert isinstance(plan.finish, Finish)
+    assert plan.finish.totals == ()

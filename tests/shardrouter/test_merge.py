@@ -45,7 +45,7 @@ orders = st.lists(
 numbers = st.one_of(st.none(), st.integers(0, 4))
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.lists(st.tuples(numbers, numbers), max_size=12), min_size=1, max_size=4),
     orders,
@@ -115,7 +115,7 @@ filters = st.sampled_from(
 )
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None)
 @given(rows, sort_keys, filters, bounds, bounds, st.sampled_from(["id", "b, f", "ok, id, n"]))
 def test_three_shards_answer_as_one(
     data: list[tuple[Value, ...]],

@@ -367,13 +367,13 @@ def plan_or_definite_error(sql: str) -> None:
     assert 0 <= error.position <= len(sql) + 1
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=14).map(" ".join))
 def test_any_sequence_of_words_is_a_plan_or_a_definite_error(sql: str) -> None:
     plan_or_definite_error(sql)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None)
 @given(st.text(alphabet=string.printable + "é\0", max_size=30))
 def test_any_text_is_a_plan_or_a_definite_error(text: str) -> None:
     for sql in (text, "SELECT " + text, f"SELECT '{text}'"):

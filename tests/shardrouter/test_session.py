@@ -191,6 +191,7 @@ async def test_a_scatter_merges_all_shards_and_says_once_what_it_is_not(
 ) -> None:
     for key in range(30):
         await router.execute("INSERT INTO t (id, name) VALUES ($1, $2)", key, str(key % 3))
+    await run(session, "SET shardrouter.snapshot = off")
     ordered = "SELECT id FROM t WHERE name = $1 ORDER BY id DESC LIMIT $2 OFFSET 1"
     execution = await prepare(session, ordered, "1", 3)
     [first] = await session.run([execution])
@@ -231,6 +232,9 @@ async def test_a_comment_asks_for_a_level_for_one_statement(
         [outcome] = await run(session, text)
         assert outcome.values == (("x",),)
         assert ("some replica" in outcome.notices[0].message) == ("any" in text)
+    [plain] = await run(session, "SELECT name FROM t WHERE id > 0")
+    assert plain.notices == ()
+    await run(session, "SET shardrouter.snapshot = off")
     [plain] = await run(session, "SELECT name FROM t WHERE id > 0")
     assert "linearizably" in plain.notices[0].message
     assert [o.values for o in await run(session, "/*+ SeqScan(t) */ SELECT 1")] == [((1,),)]
@@ -518,11 +522,11 @@ async def test_a_truncate_in_a_transaction_block_is_undone_with_it(session: Sess
     await run(session, "DROP TABLE g, h")
 
 
-async def test_a_read_of_several_shards_is_of_one_instant_if_it_is_asked_to_be(
+async def test_a_read_of_several_shards_is_of_one_instant_unless_it_need_not_be(
     router: Router, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Money goes to and fro between two shards, one of which is far away. Its reads come late, so
-    that plain sums are wrong now and then; none of a snapshot is."""
+    that plain sums are wrong now and then; none of a snapshot is, and that is the default."""
     home = {(await router.where("t", key)).shard: key for key in range(30)}
     (near, one), (far, other), *_ = home.items()
     assert near != far
@@ -552,9 +556,10 @@ async def test_a_read_of_several_shards_is_of_one_instant_if_it_is_asked_to_be(
             return found
 
     async with asyncio.timeout(20):
+        await run(session, "SET shardrouter.snapshot = off")
         while (await sum_beside_a_transfer()).values == ((200,),):
             continue
-        await run(session, "SET shardrouter.snapshot = on")
+        await run(session, "RESET shardrouter.snapshot")
         for _ in range(8):
             found = await sum_beside_a_transfer()
             assert found.values == ((200,),)

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROWS = 18_000
 """Of 200 bytes: three pieces of each shard."""
 
-RECORDS = [(n, None if n % 7 == 0 else n % 100, f"{n:0200}") for n in range(ROWS)]
+RECORDS: list[tuple[int, int | None, str]] = [
+    (n, None if n % 7 == 0 else n % 100, f"{n:0200}") for n in range(ROWS)
+]
 
 SORTED = "SELECT id, n, name FROM t ORDER BY n DESC NULLS LAST, id"
 BY_N = sorted(RECORDS, key=lambda row: (row[1] is None, -(row[1] or 0), row[0]))
@@ -137,6 +139,39 @@ async def test_the_time_of_a_statement_ends_it(connection: Connection) -> None:
             await connection.fetch(sql)
         await until_none_is_open()
     await connection.execute("RESET statement_timeout")
+
+
+async def test_a_small_side_of_a_join_is_sent_to_the_shards(
+    router: Router, connection: Connection
+) -> None:
+    """The rows of the large one, more than the router may hold, stay where they are."""
+    await router.execute("CREATE TABLE names (name text PRIMARY KEY, n int, at float8, raw bytea)")
+    await router.execute(
+        "INSERT INTO names VALUES ('a', 1, -0.0, 'x'), ('b', 2, 'infinity', NULL), "
+        "('c', 2, 0.1, '')"
+    )
+    joined = "SELECT s.name, s.at, s.raw, t.id FROM t JOIN names s ON t.n = s.n ORDER BY t.id, 1"
+    small: dict[int, list[tuple[str, float, bytes | None]]] = {
+        1: [("a", -0.0, b"x")],
+        2: [("b", float("inf"), None), ("c", 0.1, b"")],
+    }
+    wanted = [(*row, n) for n, key, _ in RECORDS for row in small.get(key or 0, ())]
+    grouped = "SELECT s.name, count(*) FROM t JOIN names s USING (n) GROUP BY 1 ORDER BY 1"
+    assert list(map(tuple, await connection.fetch(joined))) == wanted
+    counted = [(name, sum(row[0] == name for row in wanted)) for name in "abc"]
+    assert list(map(tuple, await connection.fetch(grouped))) == counted
+    async with connection.transaction():
+        await connection.execute("UPDATE names SET n = 3 WHERE name = 'a'")
+        found = await connection.fetchval("SELECT count(*) FROM t, names s WHERE t.n = s.n")
+        threes = sum(key == 3 for _, key, _ in RECORDS)
+        assert found == len(wanted) - counted[0][1] + threes
+        await connection.execute("UPDATE names SET n = 1 WHERE name = 'a'")
+    for few in (2, 0):
+        await connection.execute(f"SET shardrouter.broadcast_rows_max = {few}")
+        with pytest.raises(asyncpg.ProgramLimitExceededError, match="more than 100 rows"):
+            await connection.fetch(joined)
+    await connection.execute("RESET shardrouter.broadcast_rows_max")
+    await until_none_is_open()
 
 
 async def test_cursors_of_a_transaction_and_held_ones(connection: Connection) -> None:

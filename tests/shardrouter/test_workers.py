@@ -12,7 +12,7 @@ from nodes.config import Address
 from nodes.local_cluster import ProcessFailed
 from nodes.metrics import family
 from shardrouter.cli.workers import RESTART_S_MAX, Workers, restart_delay_s
-from shardrouter.pgserver.server import ListenError
+from shardrouter.router_port import ListenError
 from shardrouter.worker_link import UNSENT_BYTES_MAX, Ask, CancelOf, LinkMessage, Told, open_link
 
 LOOPBACK = "127.0.0.1"

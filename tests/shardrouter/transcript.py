@@ -33,6 +33,7 @@ from shardrouter.planned import (
     Plan,
     PrepareStatement,
     ResultColumn,
+    RowsWrite,
     SavepointStep,
     Scatter,
     SchemaChange,
@@ -45,7 +46,7 @@ from shardrouter.planned import (
     ShowTables,
 )
 from shardrouter.role_statements import RoleStatement
-from shardrouter.routes import described, operand_shown, route
+from shardrouter.routes import described, operand_shown, route, written
 from shardrouter.tables import Table
 from tests.shardrouter.catalogs import EMPTY, with_change
 
@@ -112,7 +113,7 @@ def _error(error: RouterError) -> str:
     return "\n".join(lines)
 
 
-def _tables(plan: OneShard | Scatter) -> str:
+def _tables(plan: OneShard | Scatter | RowsWrite) -> str:
     return ", ".join(name for name, _ in plan.tables)
 
 
@@ -130,6 +131,8 @@ def _plan(plan: Plan) -> str:
             lines.append(keys if plan.keys else places[plan.spread])
         case Scatter():
             lines = [f"scatter {_tables(plan)}", *described(plan)]
+        case RowsWrite():
+            lines = [f"rows {plan.tag} {_tables(plan)}", *written(plan)]
         case Answer():
             lines = [f"answer {plan.tag}", *map(repr, plan.rows)]
         case CatalogQuery():
@@ -159,10 +162,12 @@ def _plan(plan: Plan) -> str:
         case PrepareStatement():
             return f"prepare {plan.name}\n{_plan(plan.plan)}"
         case ExplainRoute():
-            return "\n".join(str(line) for (line,) in route(plan, EMPTY))
+            return "\n".join(
+                str(line) for (line,) in route(plan, EMPTY, "linearizable", snapshot=True)
+            )
         case FetchRows() | CloseCursor() | ExecuteStatement() | Deallocate() | SetConstraints():
             return str(plan)
-    if isinstance(plan, OneShard | Scatter) and plan.bounds:
+    if isinstance(plan, OneShard | Scatter | RowsWrite) and plan.bounds:
         bounds = [f"{name.lower()} {operand_shown(bound)}" for name, bound in plan.bounds]
         lines.append(" ".join(bounds))
     if plan.columns:

@@ -126,11 +126,11 @@ def what_one_opens_is_open_for_all(patch: Patch) -> None:
         (a_promise_passes_the_gate, 0),
         (what_was_in_the_log_is_not_waited_for, 15),
         (what_is_prepared_is_not_waited_for, 0),
-        (a_gate_that_was_open_confirms, 130),
-        (the_word_of_who_does_not_lead_is_taken, 55),
-        (each_is_confirmed_when_it_is_pinned, 130),
+        (a_gate_that_was_open_confirms, 382),
+        (the_word_of_who_does_not_lead_is_taken, 192),
+        (each_is_confirmed_when_it_is_pinned, 382),
         (the_gates_open_when_they_are_pinned, 0),
-        (what_one_opens_is_open_for_all, 70),
+        (what_one_opens_is_open_for_all, 172),
     ],
 )
 def test_without_any_rule_of_the_gates_a_snapshot_is_none(
@@ -145,6 +145,7 @@ def test_without_any_rule_of_the_gates_a_snapshot_is_none(
 GUARDS = (Guard("table:t", 1), Guard("slot:7", 2))
 WRITE = Write(SessionId(1, 1), 1, 0, (), GUARDS)
 ID = TransactionId(1, 1, 1)
+END = End(ID)
 READS = touched_by(GUARDS)
 
 
@@ -183,6 +184,7 @@ def test_it_pins_what_is_applied_and_free_and_confirms_what_it_pinned(gates: Gat
 def test_they_share_a_gate_in_its_first_half_and_it_lasts_no_longer_for_that(gates: Gates) -> None:
     gates.pinned(b"one")
     assert not gates.close(b"one", READS, 10, 5.0), "a copy of what was asked"
+    assert gates.keeps_out(WRITE)
     assert gates.close(b"two", READS, 10, 5.0 + GATE_S_MAX / 4)
     assert not gates.close(b"three", READS, 10, 5.0 + GATE_S_MAX * 0.6)
     assert not gates.open(b"one"), "of two"
@@ -196,6 +198,15 @@ def test_they_share_a_gate_in_its_first_half_and_it_lasts_no_longer_for_that(gat
     assert gates.close(b"three", READS, 10, 5.1)
     assert not gates.open(b"one"), "it has ended"
     assert gates.open(b"three")
+
+
+def test_one_that_keeps_nobody_out_stays_closed_until_somebody_comes(gates: Gates) -> None:
+    late = 5.0 + 3 * GATE_S_MAX
+    assert not gates.look(late)
+    assert gates.close(b"two", READS, 10, late), "and nobody waits for longer because of that"
+    assert gates.ends == late + GATE_S_MAX
+    assert gates.keeps_out(WRITE)
+    assert gates.look(gates.ends)
 
 
 # --------------------------------------------------------------------------- its keeper
@@ -254,6 +265,7 @@ def test_the_keeper_pins_what_is_applied_and_free() -> None:
 def test_who_comes_late_waits_until_others_were_let_in() -> None:
     leader = _Leading()
     leader.close(b"one")
+    assert leader.keeper.keeps_out(WRITE)
     leader.now += GATE_S_MAX * 0.75
     leader.close(b"two")
     assert leader.did == ["pin one", "one: NoneType"]
@@ -267,9 +279,23 @@ def test_a_gate_that_lasts_too_long_pins_nothing() -> None:
     leader.held = ID
     leader.close(b"one")
     assert leader.keeper.look() == pytest.approx(GATE_S_MAX)
+    assert leader.keeper.keeps_out(WRITE)
     leader.now += GATE_S_MAX
     assert leader.keeper.look() is None
     assert leader.did == ["let in", "one: NotPinned"]
+
+
+def test_who_comes_when_its_time_is_over_opens_it() -> None:
+    leader = _Leading()
+    leader.close(b"one")
+    leader.now += 2 * GATE_S_MAX
+    assert leader.keeper.look() is None
+    assert leader.did == ["pin one", "one: NoneType"], "nobody has come"
+    assert not leader.keeper.keeps_out(END)
+    assert leader.did[2:] == []
+    assert not leader.keeper.keeps_out(WRITE)
+    assert leader.did[2:] == ["let in"]
+    assert isinstance(leader.keeper.confirm(b"one"), NotPinned)
 
 
 def test_with_the_office_end_its_gates() -> None:

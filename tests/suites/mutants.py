@@ -129,8 +129,7 @@ MUTANTS: Final = (
         "shardrouter/schema_commits.py",
         "            except asyncio.CancelledError:\n                continue\n",
         "            except asyncio.CancelledError:\n                raise\n",
-        TESTS
-        + "test_marked_transactions.py::test_a_commit_that_is_cancelled_says_what_became_of_it",
+        TESTS + "test_schema_commits.py::test_one_that_is_cancelled_says_what_became_of_it",
     ),
     Mutant(
         "statement_timeout",
@@ -240,6 +239,20 @@ MUTANTS: Final = (
         "            count = next(controls, len(waiting) if self.writes else 1)\n",
         "            count = 1\n",
         PORT + "test_statements.py::test_a_unit_that_fails_has_not_happened",
+    ),
+    Mutant(
+        "a statement in one go amid a message that is skipped",
+        "shardrouter/pgserver/client.py",
+        "            and not connection.to_discard\n",
+        "",
+        PORT + "test_round_trips.py::test_what_is_skipped_is_none",
+    ),
+    Mutant(
+        "a statement in one go that another has replaced",
+        "shardrouter/pgserver/round_trips.py",
+        "        if self._statements.get(name) is statement and (\n",
+        "        if statement and (\n",
+        PORT + "test_round_trips.py::test_another_of_the_same_name_is_another",
     ),
     Mutant(
         "Describe without Execute",

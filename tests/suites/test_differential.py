@@ -54,7 +54,6 @@ def test_hundreds_of_statements_made_at_random(pair: Pair) -> None:
     @settings(
         max_examples=14,
         deadline=None,
-        derandomize=True,
         database=None,
         phases=[Phase.generate],  # what differs is made smaller as a tree, below
         suppress_health_check=list(HealthCheck),

@@ -108,9 +108,7 @@ class LogComparison(RuleBasedStateMachine):
         assert self.log.unsaved() == self.twin[saved:]
 
 
-LogComparison.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, derandomize=True
-)
+LogComparison.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestLogAgainstList = LogComparison.TestCase
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from nodes.config import Address
-from shardrouter.pgserver import ListenError, PgServer, client, server
+from shardrouter.pgserver import PgServer, client, server
 from shardrouter.pgserver.client import READ_BUFFER_MAX, WRITE_BUFFER_MAX, Client
 from shardrouter.pgwire import messages as m
+from shardrouter.router_port import WORKER_SHIFT, ListenError
 from tests.shardrouter.pgserver.conftest import CREATE
 from tests.shardrouter.pgserver.memory_session import Database
 from tests.shardrouter.pgserver.wire_client import START, WireClient, kinds, sqlstates, texts
@@ -508,10 +509,10 @@ async def test_pids_go_round_past_those_in_use(database: Database) -> None:
     numbered = PgServer(database.session, host="127.0.0.1", port=0, worker=3)
     first = numbered.accept()
     pids = [numbered.enter(first, 4)[0]]
-    numbered._number = (1 << server.WORKER_SHIFT) - 2
+    numbered._number = (1 << WORKER_SHIFT) - 2
     pids += [numbered.enter(first, 4)[0] for _ in range(2)]
-    top = 3 << server.WORKER_SHIFT
-    assert pids == [top + 1, top + (1 << server.WORKER_SHIFT) - 1, top + 2]
+    top = 3 << WORKER_SHIFT
+    assert pids == [top + 1, top + (1 << WORKER_SHIFT) - 1, top + 2]
 
 
 # --------------------------------------------------------------------------------- silence

@@ -26,7 +26,7 @@ class Changes(Queries):
         table = self.written_table()
         columns = list(table.columns)
         if self.wants("INSERT of a query", 0.12):
-            return self._insert_of_query(table)
+            return self.insert_of_query(table)
         if len(columns) > 1 and self.one_of(0.3):
             columns = [
                 columns[0],
@@ -37,7 +37,7 @@ class Changes(Queries):
         tag = "INSERT of one row" if len(rows) == 1 else "INSERT of several rows"
         values = listed(rows, before=f"INSERT INTO {table.name} ({names}) VALUES ", tag=tag)
         key, conflict = columns[0].name, leaf("")
-        returning = self._returning(table, "INSERT RETURNING")
+        returning = self.returning(table, "INSERT RETURNING")
         if self.wants("ON CONFLICT DO NOTHING", 0.15):
             on = self.rng.choice(["", f" ({key})"])
             conflict = leaf(f" ON CONFLICT{on} DO NOTHING", tag="ON CONFLICT DO NOTHING")
@@ -61,7 +61,7 @@ class Changes(Queries):
             )
         return leaf(text, tag="ON CONFLICT DO UPDATE")
 
-    def _insert_of_query(self, table: Table) -> Tree:
+    def insert_of_query(self, table: Table) -> Tree:
         """In the order of the keys, so that of two faults the same one is the first."""
         sources = [
             t for t in self.world.tables.values() if t.columns[0].type == table.columns[0].type
@@ -80,7 +80,7 @@ class Changes(Queries):
             tag="INSERT of a query",
         )
         conflict = self.rng.choice(["", " ON CONFLICT DO NOTHING"])
-        return template("{}{}{}", body, leaf(conflict), self._returning(table, "INSERT RETURNING"))
+        return template("{}{}{}", body, leaf(conflict), self.returning(table, "INSERT RETURNING"))
 
     def _row(self, columns: Sequence[Column]) -> Tree:
         values = [self.key(columns[0].type)]
@@ -100,7 +100,7 @@ class Changes(Queries):
     def update(self) -> Tree:
         table = self.written_table()
         if len(table.columns) > 1 and self.wants("UPDATE FROM", 0.12):
-            return self._update_from(table)
+            return self.update_from(table)
         columns = self.rng.sample(
             table.columns[1:], min(self.rng.choice([1, 1, 1, 2]), len(table.columns) - 1)
         )
@@ -109,7 +109,7 @@ class Changes(Queries):
             return self.delete()
         return template(
             f"UPDATE {table.name} SET {{}}{{}}{{}}",
-            *(listed(changes), self._which(table), self._returning(table, "UPDATE RETURNING")),
+            *(listed(changes), self._which(table), self.returning(table, "UPDATE RETURNING")),
             tag="UPDATE by a condition",
         )
 
@@ -123,7 +123,7 @@ class Changes(Queries):
             value = without_parameters(self.expression(column.type, room))
         return template(f"{column.name} = {{}}", value)
 
-    def _update_from(self, table: Table) -> Tree:
+    def update_from(self, table: Table) -> Tree:
         """Of rows that meet one row at most: else any of them might count."""
         key = table.columns[0]
         others = [t for t in self.world.tables.values() if t.columns[0].type == key.type]
@@ -145,14 +145,14 @@ class Changes(Queries):
     def delete(self) -> Tree:
         table = self.written_table()
         if self.wants("DELETE USING", 0.12):
-            return self._delete_using(table)
+            return self.delete_using(table)
         return template(
             f"DELETE FROM {table.name}{{}}{{}}",
-            *(self._which(table), self._returning(table, "DELETE RETURNING")),
+            *(self._which(table), self.returning(table, "DELETE RETURNING")),
             tag="DELETE by a condition",
         )
 
-    def _delete_using(self, table: Table) -> Tree:
+    def delete_using(self, table: Table) -> Tree:
         other = self.table()
         columns = [*qualified("x", table.columns), *qualified("y", other.columns)]
         returning = leaf("")
@@ -173,7 +173,7 @@ class Changes(Queries):
             return template(f" WHERE {key.name} = {{}}", self.key(key.type))
         return self.where(table.columns)
 
-    def _returning(self, table: Table, construct: str) -> Tree:
+    def returning(self, table: Table, construct: str) -> Tree:
         if not self.wants(construct, 0.3):
             return leaf("")
         if self.one_of(0.4):

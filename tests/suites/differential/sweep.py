@@ -71,7 +71,8 @@ POLYMORPHIC: Final = {
 UNPROMISED: Final = frozenset(
     """
     now transaction_timestamp statement_timestamp current_timestamp localtimestamp current_date
-    localtime random gen_random_uuid current_time clock_timestamp version cbrt dcbrt ||/
+    localtime random gen_random_uuid current_time clock_timestamp version
+    cbrt dcbrt ||/ tan cot sinh cosh tanh asin acos atan atan2
     """.split()  # noqa: SIM905 -- a list of names
 )
 """Functions that answer differently from call to call, and those whose last digit is the C
@@ -82,7 +83,7 @@ SELECT proname, array_to_string(ARRAY(SELECT format_type(t, NULL) FROM unnest(pr
 FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind = 'f' AND NOT proretset
 """
 
-OWN_SHARE, NESTED_SHARE, EMPTY_SHARE = 0.75, 0.12, 0.12
+OWN_SHARE, NESTED_SHARE, EMPTY_SHARE = 0.85, 0.15, 0.12
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,10 @@ class Subject:
     result: str = ""
 
 
-def subjects(pair: Pair) -> tuple[Subject, ...]:
-    """All there are, by PostgreSQL's own catalogs."""
-    return tuple(dict.fromkeys([*_listed(), *_functions(pair), *_operators(), *_casts()]))
+def subjects(pair: Pair) -> Sequence[Sequence[Subject]]:
+    """All there are, by PostgreSQL's own catalogs; those of the documentation first."""
+    listed, called = tuple(_listed()), tuple(_functions(pair))
+    return listed, listed, called, tuple(_operators()), called, tuple(_casts())
 
 
 def _listed() -> Iterator[Subject]:
@@ -158,11 +160,12 @@ class Sweep:
     """Statements drawn from one seed."""
 
     rng: random.Random
-    subjects: Sequence[Subject]
+    subjects: Sequence[Sequence[Subject]]
+    """By where they come from: each is as likely."""
 
     def make(self) -> Made:
         """`SELECT` of one expression."""
-        tree = self._applied(self.rng.choice(self.subjects))
+        tree = self._applied(self.rng.choice(self.rng.choice(self.subjects)))
         forms = ["SELECT {}"]
         is_prepared = self.rng.random() < 0.4
         if not is_prepared and self.rng.random() < EMPTY_SHARE:
@@ -172,7 +175,7 @@ class Sweep:
         return Made(whole, is_ordered=True, is_prepared=is_prepared, is_binary=is_binary)
 
     def _applied(self, subject: Subject, *, is_inner: bool = False) -> Tree:
-        any_type = self.rng.random() > OWN_SHARE
+        any_type = self.rng.random() > OWN_SHARE and "COLLATE" not in subject.text
         nests = not is_inner and self.rng.random() < NESTED_SHARE
         operands: list[Tree] = []
         for kind in subject.operands:
@@ -185,7 +188,7 @@ class Sweep:
         return template(subject.text, *operands, type_=subject.result or "text", tag=subject.text)
 
     def _nested(self, kind: str) -> Tree:
-        inner = [subject for subject in self.subjects if subject.result == kind]
+        inner = [subject for subject in self.subjects[0] if subject.result == kind]
         if not inner:
             return self._operand(kind, may_be_null=False)
         return template("({})", self._applied(self.rng.choice(inner), is_inner=True))

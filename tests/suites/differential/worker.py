@@ -131,7 +131,7 @@ def _of_program(pair: Pair, known: frozenset[str], seed: int, *, shows: bool) ->
 
 
 def _of_sweep(
-    pair: Pair, swept: Sequence[Subject], seed: int, *, shows: bool
+    pair: Pair, swept: Sequence[Sequence[Subject]], seed: int, *, shows: bool
 ) -> tuple[Found, bool]:
     """Of the expressions of one seed; and whether the two databases can be used on."""
     faulthandler.dump_traceback_later(STUCK_S, exit=True)

@@ -69,7 +69,7 @@ def set_up(connection, _):  # what the server under test is to be told first
     "test_suite.py": "from sqlalchemy.testing.suite import *\n",
     "setup.cfg": """\
 [tool:pytest]
-addopts = --tb=short -r fEsxX
+addopts = --tb=native -r fEsxX
 python_files = test_suite.py
 
 [sqla_testing]
