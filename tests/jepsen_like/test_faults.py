@@ -123,7 +123,7 @@ async def test_signals_that_do_nothing_are_not_verified(
     def nothing(pid: int, number: int) -> None:
         assert number in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL)
 
-    monkeypatch.setattr("jepsen_like.faults.processes.os.kill", nothing)
+    monkeypatch.setattr("jepsen_like.kernel.os.kill", nothing)
     for fault in (faults.pause(faults.host("n2"), "50ms"), faults.kill(faults.host("n2"), "50ms")):
         record = await fault.run(site)
         assert not record.verified_start
