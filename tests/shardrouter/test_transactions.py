@@ -277,13 +277,18 @@ async def test_modes_and_settings(router: Router, here: list[int]) -> None:
     assert await client.code(ADD, a, 1) == "25006"
 
 
-async def test_a_change_of_the_schema_keeps_a_transaction_to_one_shard(
+async def test_a_table_of_several_shards_is_made_or_is_not_with_its_transaction(
     router: Router,
 ) -> None:
     client = Client(router)
-    await client.run("BEGIN")
-    assert await client.code("CREATE TABLE u (id bigint PRIMARY KEY)") == "0A000"
-    assert await client.tag("END") == "ROLLBACK"
+    for end, code in (("ROLLBACK", "42P01"), ("COMMIT", "")):
+        await client.run("BEGIN")
+        await client.run("CREATE TABLE u (id bigint PRIMARY KEY)")
+        await client.run(end)
+        if code:
+            assert await client.code("SELECT id FROM u") == code
+        else:
+            assert await client.values("SELECT id FROM u") == []
 
 
 async def test_several_statements_at_once(router: Router, here: list[int]) -> None:
