@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from jepsen_like.sim.processes import Process
@@ -49,6 +50,7 @@ class Child(asyncio.SubprocessTransport):
         self.process = process
         self._main: asyncio.Task[None] | None = None
         self._code: int | None = None
+        self._starter = copy_context()  # what it says and how it ends concerns who started it
         self._ended: asyncio.Future[int] = loop.create_future()
         self._pipes = {0: _Pipe(self._input_closed), 1: _Pipe(lambda: None)}
         descriptor = stderr if isinstance(stderr, int) else stderr.fileno()
@@ -62,7 +64,7 @@ class Child(asyncio.SubprocessTransport):
 
     def print(self, line: str) -> None:
         """To standard output, at once."""
-        self._loop.call_soon(self._protocol.pipe_data_received, 1, f"{line}\n".encode())
+        self._tell(self._protocol.pipe_data_received, 1, f"{line}\n".encode())
 
     def log(self, line: str) -> None:
         """To standard error."""
@@ -90,9 +92,12 @@ class Child(asyncio.SubprocessTransport):
             self._loop.network.process_ended(self.process)
             if self.stderr is not None:
                 self.stderr.close()
-            self._loop.call_soon(self._protocol.pipe_connection_lost, 1, None)
-            self._loop.call_soon(self._protocol.process_exited)
-            self._ended.set_result(code)
+            self._tell(self._protocol.pipe_connection_lost, 1, None)
+            self._tell(self._protocol.process_exited)
+            self._tell(self._ended.set_result, code)
+
+    def _tell(self, call: Callable[..., object], *arguments: object) -> None:
+        self._loop.call_soon(call, *arguments, context=self._starter)
 
     def _input_closed(self) -> None:
         self.send_signal(signal.SIGTERM)

@@ -61,7 +61,11 @@ def test_every_class_is_found_where_the_database_says(tmp_path: Path) -> None:
 
     script = [sys.executable, str(ROOT / "examples" / "pacelc_labels.py"), str(tmp_path)]
     again = subprocess.run(script, capture_output=True, text=True, check=True)
-    assert dict(line.rsplit(" ", 1) for line in again.stdout.splitlines()) == measured
+    computed = dict(line.rsplit(" ", 1) for line in again.stdout.splitlines())
+    assert computed.keys() == measured.keys()
+    for f, letters in computed.items():  # its lots are others: at a limit one of them may not say
+        pairs = zip(letters.split("/"), measured[f].split("/"), strict=True)
+        assert all(a == b or "?" in (a, b) for a, b in pairs), (f, letters, measured[f])
 
 
 CACHED_NODE = (sys.executable, str(Path(__file__).with_name("cached_reads_node.py")))
