@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.suites.compatibility import PAGE, supported_in
-from tests.suites.differential.comparison import difference, explained
+from tests.suites.differential.comparison import difference, explained, is_refusal
 from tests.suites.differential.constructs import EXPRESSIONS, SIMPLEST
 from tests.suites.differential.grammar import Grammar, Made
 from tests.suites.differential.over_shards import OverShards
@@ -130,6 +130,28 @@ def test_two_errors_are_explained_if_both_servers_know_both(
     assert _is_explained(pair, told) is is_explained
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "what", "is_explained"),
+    [
+        # Planned already it fails, and no row is there.
+        ("UPDATE p SET c = btrim('x_y%z')::varchar", "error: UPDATE 0 instead of 22001 (a)", True),
+        # A row would fail, and only a row.
+        ("SELECT 1 / length(c) FROM p", "error: SELECT 0 instead of 22012 (a)", False),
+        # The planner's fails with another SQLSTATE than was told.
+        ("UPDATE p SET c = btrim('x_y%z')::varchar", "error: UPDATE 0 instead of 22003 (a)", False),
+        # What is left of it once it is planned has a modifier.
+        ("SELECT CASE WHEN true THEN n WHEN true THEN 1 END FROM p", "columns: -1 for 5", True),
+    ],
+)
+def test_what_the_planner_alone_does_is_explained_if_explain_does_it(
+    pair: Pair, text: str, what: str, *, is_explained: bool
+) -> None:
+    table = Made(template("CREATE TABLE p (c varchar(3), n numeric(8,2))"))
+    found = Difference((table, Made(template(text))), what)
+    assert _is_explained(pair, found) is is_explained
+
+
 def test_trees_get_smaller_step_by_step() -> None:
     sum_ = template("{} + {}", leaf("1", "int4"), leaf("2", "int4"), type_="int4", tag="sum")
     tree = listed([sum_, leaf("3", "int4")], before="SELECT ")
@@ -155,10 +177,17 @@ def test_every_kind_of_difference_is_one(ours: Answer, kind: str) -> None:
     assert difference([ours], [theirs]).partition(":")[0] == kind
 
 
+def test_a_limit_of_this_database_is_a_refusal_and_one_of_both_is_not() -> None:
+    own = {"C": "54000", "M": "a series of more than 1000000 values is not supported"}
+    assert is_refusal([Answer(error=own)])
+    assert not is_refusal([Answer(error={"C": "54000", "M": "the query is too large"})])
+
+
 def test_an_error_that_comes_first_is_explained() -> None:
     assert explained("22P02", "42703")
     assert explained("22P02", "22003")
-    assert not explained("42703", "22P02")
+    assert explained("42703", "22P02")
+    assert not explained("23505", "22P02")
     assert not explained("22P02", "")
     assert not explained("22P02", "23505")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -26,17 +26,23 @@ ROWS_SHOWN: Final = 6
 
 
 def is_refusal(answers: Sequence[Answer]) -> bool:
-    """This database says that it does not have what was asked for."""
-    return any(answer.sqlstate == REFUSED for answer in answers)
+    """This database says that it does not have what was asked for, or not so much of it."""
+    return any(
+        answer.sqlstate == REFUSED or _is_own_limit(answer.error or {}) for answer in answers
+    )
+
+
+def _is_own_limit(error: Mapping[str, str]) -> bool:
+    return error.get("C") == "54000" and error.get("M", "").endswith(" is not supported")
 
 
 EXPLAINED: Final = (
     (
         """Of two errors in one statement the other one may be told: PostgreSQL promises no order
-        among them, and here a constant that cannot be computed (class 22) is found while the rest
-        is still to be understood (class 42) or computed (class 22). The test asks both servers
-        for each of the two errors by itself, and they must agree.""",
-        re.compile(r"22...\Z"),
+        among constants that cannot be computed (class 22) and what cannot be understood (class
+        42), and looks at the clauses in an order of its own. The test asks both servers for each
+        of the two errors by itself, and they must agree.""",
+        re.compile(r"(22|42)...\Z"),
         re.compile(r"(22|42)...\Z"),
     ),
 )
@@ -46,8 +52,12 @@ EXPLAINED: Final = (
 UNPROMISED: Final = (
     """Whether what cannot be computed fails where no row needs it, or where another operand is
     NULL: that is the planner's matter in PostgreSQL, which promises no order of evaluation. Here
-    what is constant by its own text is computed while planning, the rest for each row. The test
-    makes no such statements.""",
+    what is constant by its own text is computed while planning, the rest for each row. Where a
+    statement finds no row here and fails there, EXPLAIN of it has to fail there too, with the
+    same SQLSTATE: it plans and reads nothing.""",
+    """Which modifier (the scale of a numeric, the length of a varchar) PostgreSQL tells of a column
+    once its planner has computed constants, as in `CASE WHEN true THEN ...`: it says another one
+    when it only describes the statement, and that one is told here.""",
     """Whether an array in the binary format is flagged as one that may have NULLs, where it has
     none: PostgreSQL does so for some slices and some results of functions.""",
 )
