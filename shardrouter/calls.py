@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from shardrouter import (
@@ -305,12 +306,12 @@ def _coalesce(node: syntax.Call, scope: Scope) -> Typed:
     aggregates = scope.aggregates
     with refuse_if_skipped(node.arguments):
         kind, typed = scope.alike(_some(node), "COALESCE")
+    modifier = _common_modifier(typed)
     while len(typed) > 1 and typed[0].constant == Constant(None):
         del typed[0]
     may_leave_out = scope.aggregates == aggregates and not any("?" in t.sql for t in typed)
     if len(typed) == 1 or (typed[0].constant is not None and may_leave_out):
-        return typed[0]
-    modifier = _common_modifier(typed[:1] if typed[0].constant is not None else typed)
+        return replace(typed[0], modifier=modifier)
     return Typed(f"coalesce({', '.join(t.sql for t in typed)})", kind, modifier=modifier)
 
 
