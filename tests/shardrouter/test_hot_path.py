@@ -24,7 +24,7 @@ from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
 from tests.shardrouter.scripted import Cut, Hold, Reply, advance, run, scripted
 
-CALLS_MAX = {"select": 36, "insert": 46, "update": 46}
+CALLS_MAX = {"select": 35, "insert": 44, "update": 44}
 """Calls of Python functions for a statement, from its bytes to those of its answer; CPU follows
 them. Of these the wire has about 16."""
 
