@@ -109,7 +109,6 @@ class _Lane:
         self._waiting: deque[_Due] = deque()
         self._idle: deque[asyncio.Future[_Due | None]] = deque()
 
-    @property
     def is_over(self) -> bool:
         """No arrival will come, and none that came still wants an answer."""
         self._drop_expired()
@@ -275,10 +274,10 @@ class Dispatcher:
             if slot.client is not None:
                 slot.client.abort()  # closed by the other side: our half is closed here
                 slot.client = None
-            if lane.is_over:
+            if lane.is_over():
                 return None
             async with self._connecting[lane.host]:
-                if lane.is_over:
+                if lane.is_over():
                     return None
                 try:
                     slot.client = await self._connect(lane.host)

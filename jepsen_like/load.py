@@ -110,7 +110,7 @@ def final_rate(round_number: int) -> float:
     A database that answered too late is asked more slowly, not again as fast: calls that end with
     their connections cost it more than those that it answers, and it would not get out of that.
     """
-    return max(FINAL_READS_PER_S / 2**round_number, FINAL_READS_PER_S_MIN)
+    return max(FINAL_READS_PER_S * 0.5**round_number, FINAL_READS_PER_S_MIN)
 
 
 def final_reads(pairs: Iterable[tuple[Call, str]], *, rate: float) -> Iterator[Arrival]:
