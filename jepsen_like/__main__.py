@@ -202,7 +202,7 @@ def run(
       jepsen-like run tests.py:isolate --seed 7
       jepsen-like run tests.py --repeat 20
     """
-    from jepsen_like.loading import load_test
+    from jepsen_like.spec_files import load_test
 
     test = load_test(where)
     if repeat == 1:

@@ -382,7 +382,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.recording": 1,
     "jepsen_like.spec": 1,
     "jepsen_like.schedule": 1,
-    "jepsen_like.loading": 1,
+    "jepsen_like.spec_files": 1,
     "jepsen_like.adapters": 1,
     "jepsen_like.workloads": 1,
     "jepsen_like.faults": 1,

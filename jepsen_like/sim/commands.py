@@ -186,7 +186,7 @@ def replay(what: str, where: str | None, out: Path | None) -> None:
 
 
 def _loaded(where: str) -> tuple[Test, tuple[Path, str]]:
-    from jepsen_like.loading import load_test
+    from jepsen_like.spec_files import load_test
 
     path, _, name = where.partition(":")
     return load_test(where), (Path(path), name or "test")

@@ -17,12 +17,12 @@ import click
 from jepsen_like.backends.abilities import SIM
 from jepsen_like.faults.compose import AnyOf, Package, Together
 from jepsen_like.kernel import kernel
-from jepsen_like.loading import load_test
 from jepsen_like.report.words import headline
 from jepsen_like.result import EXIT_CODES
 from jepsen_like.runner import HarnessError, Interrupted, Unfinished, run
 from jepsen_like.schedule import Schedule, ScheduleError, planned
 from jepsen_like.sim.seeds import LIMIT_S, RECORD, SeedResult, code_fingerprint
+from jepsen_like.spec_files import load_test
 
 if TYPE_CHECKING:
     from jepsen_like.faults.fault import Planned

@@ -8,7 +8,7 @@ import pytest
 
 from jepsen_like import Test
 from jepsen_like.__main__ import main
-from jepsen_like.loading import load_test
+from jepsen_like.spec_files import load_test
 
 SPEC = """
 from jepsen_like import Test, checks, faults, leader_of, load, workloads
