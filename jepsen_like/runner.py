@@ -56,7 +56,7 @@ from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.interpose import Instruments, InterposeError
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.kernel import kernel
-from jepsen_like.load import Call, arrivals, final_reads
+from jepsen_like.load import Call, arrivals, final_rate, final_reads
 from jepsen_like.logs import read_logs
 from jepsen_like.preloading import preloaded
 from jepsen_like.recording import Recording
@@ -80,9 +80,11 @@ LATE_NS: Final = 100_000_000
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a disk, a quota and a limit on the size of files say when they are reached."""
 
-FINAL_READS_PER_S: Final = 400.0
 FINAL_ROUNDS_MAX: Final = 20
 """Each round reads once more what could not be read; a cluster that has healed needs one."""
+
+FINAL_READS_MAX_S: Final = 120.0
+"""No round begins later than this after the first."""
 
 FINAL_ROUND_PAUSE_S: Final = 0.5
 
@@ -449,9 +451,10 @@ class _Run:
         ]
         missing = [(call, host) for call in reads for host in self.test.db.hosts]
         self.progress.say(f"final reads: {len(reads)} keys on every host")
-        for _ in range(FINAL_ROUNDS_MAX):
+        began_ns = self.clock.now_ns()
+        for number in range(FINAL_ROUNDS_MAX):
             done = len(self.history)
-            await dispatcher.run(final_reads(missing, rate=FINAL_READS_PER_S))
+            await dispatcher.run(final_reads(missing, rate=final_rate(number)))
             read = {
                 (operation.workload, operation.key, operation.node)
                 for operation in self.history[done:]
@@ -462,8 +465,9 @@ class _Run:
                 for call, host in missing
                 if (call.workload, call.key, host) not in read
             ]
-            if not missing:
+            if not missing or self.clock.now_ns() - began_ns > FINAL_READS_MAX_S * 1e9:
                 break
+            self.progress.say(f"final reads: {len(missing)} not answered, asked again more slowly")
             await asyncio.sleep(FINAL_ROUND_PAUSE_S)
         return tuple(missing)
 
