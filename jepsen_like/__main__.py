@@ -46,6 +46,7 @@ ELSEWHERE: Final = {
     "lint": "jepsen_like.file_lint:lint_file",
     "one-seed": "jepsen_like.sim.one_seed:one_seed",
     "replay": "jepsen_like.sim.commands:replay",
+    "shrink": "jepsen_like.sim.shrink_command:shrink",
     "sim": "jepsen_like.sim.commands:sim",
 }
 """Commands whose modules are imported when they are asked for: all judges together take time."""

@@ -141,7 +141,7 @@ class _Steps:
     def _faults(self) -> None:
         faults = self._best.faults
         fewest(self._search, faults, lambda kept: replace(self._best, faults=kept))
-        self._say(f"{len(self._best.faults)} of {len(faults)} faults are left")
+        self._say(f"faults that are left: {len(self._best.faults)} of {len(faults)}")
 
     def _quiet(self) -> None:
         """What was needed may have been its time, and not what happened in it."""
@@ -191,7 +191,7 @@ class _Steps:
             1,
             lambda number: replace(self._best, clients=int(number)),
         )
-        self._say(f"{self._best.clients} connections of each host are left")
+        self._say(f"connections of each host that are left: {self._best.clients}")
 
     def _keys(self) -> None:
         """The calls of few keys, first those that are suspected."""
@@ -210,7 +210,7 @@ class _Steps:
             keys = suspects
         fewest(self._search, keys, of, may_be_none=False)
         left = {_key_of(self._calls[number].call) for number in self._sent()}
-        self._say(f"{len(left)} keys are left")
+        self._say(f"keys that are left: {len(left)}")
 
     def _time(self) -> None:
         """Fewer calls, by pieces of the time, as long as that makes a difference."""
@@ -227,7 +227,7 @@ class _Steps:
             fewest(self._search, pieces, of)
             if len(self._sent()) * 2 > len(sent) or size == 1:
                 break
-        self._say(f"{len(self._sent())} calls are left")
+        self._say(f"calls that are left: {len(self._sent())}")
 
     def _order(self) -> None:
         """The plainest that there is."""
@@ -325,11 +325,8 @@ def _floor_of(fault: Planned, name: str) -> float:
 
 def _can_be_told(fault: Planned, name: str) -> bool:
     """Not of faults put together, nor of one that is over when it is done."""
-    return (
-        is_dataclass(fault)
-        and any(field.name == name for field in fields(fault))
-        and getattr(fault, name) > 0
-    )
+    names = [field.name for field in fields(cast("Any", fault))] if is_dataclass(fault) else []
+    return name in names and getattr(fault, name) > 0
 
 
 def _replaced(fault: Planned, name: str, number: float) -> Planned:
@@ -356,13 +353,13 @@ def in_words(schedule: Schedule, calls: Sequence[Arrival]) -> list[str]:
     sent = list(schedule.chosen(arrival for arrival in calls if arrival.at_ns <= until_ns))
     keys = list(dict.fromkeys(_key_of(arrival.call) for arrival in sent))
     of = ", ".join(f"{workload} {key}" for workload, key in keys[:5])
-    more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
+    more = f" and {len(keys) - 5} other keys" if len(keys) > 5 else ""
     return [
         *lines,
-        f"meanwhile up to {len(sent)} calls of {len(keys)} keys ({of}{more})"
+        f"meanwhile up to {len(sent)} calls of {of}{more}"
         if sent
         else "meanwhile no calls; only the final reads",
-        f"from {schedule.clients} connections of each host, in order {schedule.order}",
+        f"connections of each host: {schedule.clients}; order of the loop: {schedule.order}",
     ]
 
 
@@ -375,4 +372,4 @@ def in_a_sentence(found: Simplest, before: Schedule) -> str:
     """How far it came."""
     had, has = len(flat(before.faults)), len(found.schedule.faults)
     end = "" if found.is_done else "; more runs may make it simpler still"
-    return f"{has} of {had} faults are left after {found.runs} runs{end}"
+    return f"of {had} faults {has} are needed, found in {found.runs} runs{end}"

@@ -7,17 +7,18 @@ import shlex
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from jepsen_like.file_options import Duration
-from jepsen_like.loading import load_test
-from jepsen_like.sim.commands import refuse_what_cannot_be_simulated, version_of
+from jepsen_like.sim.commands import noted, refuse_what_cannot_be_simulated, version_of
 from jepsen_like.sim.seeds import SeedError, SeedResult, read_seed, run_seed
 from jepsen_like.sim.shrunk import ShrunkSeed, shrink_seed
 from jepsen_like.simpler import RUNS
+from jepsen_like.spec_files import load_test
 from jepsen_like.store.commands import RUNS as STORE
 
 __all__ = ["shrink"]
@@ -72,6 +73,8 @@ def shrink(
             timeout_s=timeout / 1e9,
             say=_say,
         )
+        assert shrunk.result.directory is not None
+        noted(replace(shrunk.result, code=version_of((path, name))), shrunk.result.directory)
     except SeedError as exc:
         raise click.ClickException(str(exc)) from exc
     except KeyboardInterrupt:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from jepsen_like.load import Arrival
-from jepsen_like.loading import load_test
 from jepsen_like.schedule import Schedule, planned, planned_calls, planned_keys
 from jepsen_like.sim.seeds import LIMIT_S, TIMEOUT_S, SeedError, SeedResult, run_seed
 from jepsen_like.simpler import RUNS, Key, in_a_sentence, in_words, lasts_s, simplest
+from jepsen_like.spec_files import load_test
 
 __all__ = ["SLACK_S", "ShrunkSeed", "shrink_seed"]
 
@@ -152,9 +152,8 @@ def _failure_of(directory: Path) -> _Failure:
 
 
 def _size(schedule: Schedule) -> str:
-    faults = len(schedule.faults)
     asked = "all calls" if schedule.operations is None else "some calls"
     return (
-        f"{faults} fault{'' if faults == 1 else 's'} in {lasts_s(schedule):g} s, {asked} from "
-        f"{schedule.clients} connections"
+        f"faults {len(schedule.faults)}, {lasts_s(schedule):g} s, {asked}, connections "
+        f"{schedule.clients}, order {schedule.order}"
     )

@@ -45,8 +45,9 @@ def test_the_last_part_is_not_asked_for_where_one_has_to_stay() -> None:
         asked.append(kept)
         return True
 
-    search = Search((1, 2, 3), fails, runs=10)
-    assert fewest(search, (1, 2, 3), lambda kept: kept, may_be_none=False) == (1,)
+    parts: tuple[int, ...] = (1, 2, 3)
+    search = Search(parts, fails, runs=10)
+    assert fewest(search, parts, lambda kept: kept, may_be_none=False) == (1,)
     assert () not in asked
 
 

@@ -198,8 +198,8 @@ def test_a_schedule_in_words() -> None:
         "    0.0 s  healthy for 1 s",
         "    1.0 s  partition isolate(leader of shard-1) for 5 s, then 3 s without a fault",
         "    9.0 s  kill -9 n2 for 1 s",
-        "meanwhile up to 4 calls of 3 keys (w 0, w 1, w 2)",
-        "from 2 connections of each host, in order 4",
+        "meanwhile up to 4 calls of w 0, w 1, w 2",
+        "connections of each host: 2; order of the loop: 4",
     ]
     assert in_words(Schedule((), 1, (), 0), calls)[:2] == [
         "no fault at all",
