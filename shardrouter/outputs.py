@@ -285,7 +285,7 @@ class SetOperation:
             for a, b in zip(self.left.kinds, self.right.kinds, strict=True)
         ]
         for branch in (self.left, self.right):
-            leave_open(branch, self.kinds)
+            leave_open(branch, [kind or TEXT for kind in self._kinds])
 
     @property
     def names(self) -> tuple[str, ...]:
