@@ -132,8 +132,10 @@ types: venv  ## mypy, strict
 
 check: lint types test test-long  ## what CI runs: lint, types, all tests
 
-bench: venv  ## measure this machine: JSON and a table under bench/results
-	@$(BIN)/python -m bench
+QUESTIONS ?=
+bench: venv  ## this database beside its peers, docs/performance.md: QUESTIONS='writes reads' QUICK=1
+	@$(BIN)/python -m bench --page docs/performance.md $(if $(QUICK),--quick) \
+	  $(foreach name,$(QUESTIONS),--question $(name))
 
 bench-raft: venv  ## writes to three copies: our core, pysyncobj, etcd in turns
 	@$(BIN)/python bench/raft.py

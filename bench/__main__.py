@@ -1,191 +1,129 @@
-"""`make bench`: how fast a whole local cluster is here, and what it costs at rest.
+"""`make bench`: what this database takes and gives, beside what a user would pick instead.
 
-One cluster as `shardrouter up` makes it (3 nodes, 3 shards x 3 replicas, one router), a client
-in its own process over 16 asyncpg connections. Inserts and selects alternate, the median run
-counts. Figures of one machine do not travel; the JSON says which machine and commit.
+    python -m bench                         all questions
+    python -m bench --list                  which there are
+    python -m bench --question writes       one, or several: repeat the option
+    python -m bench --quick                 two short rounds of each
+    python -m bench --page docs/performance.md
+
+Each question starts its servers on loopback, asks them in turns and stops them again. Its answer
+is printed, and kept as bench/results/NAME.json and NAME.svg; `--page` writes the page of all
+answers that are kept, those of earlier runs too. Bytes on the wire are those of the whole machine's
+loopback interface, and figures of a machine that does other work say little: run it alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-import asyncpg
 import click
+import msgspec
 
-from bench.machine import commit, cpu_seconds, machine, rss_mb
-from nodes.config import parse_cluster
-from nodes.local_cluster import free_ports
-from shardrouter.router import node_statuses
+from bench.chart import chart
+from bench.machine import commit, machine
+from bench.page import kept, page, tables
+from bench.question import Answer, Measured, Question, Setting
+from bench.questions import questions
 
-ROWS = 10_000
-CONNECTIONS = 16
-REST_S = 10.0
-
-TARGETS = {
-    "ready_s": ("<=", 5.0),
-    "node_rss_mb": ("<=", 50.0),
-    "node_cpu_percent": ("<=", 3.0),
-    "router_rss_mb": ("<=", 100.0),
-    "inserts_per_s": (">=", 1500.0),
-    "selects_per_s": (">=", 5000.0),
-}
+RESULTS: Final = Path(__file__).with_name("results")
+QUICK: Final = {"rounds": 2, "run_s": 1.0, "warm_up_s": 0.5}
 
 
-async def load(dsn: str, kind: str, seconds: float) -> dict[str, Any]:
-    """Run one client process; raises RuntimeError with what it printed if it fails."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bench.load",
-        dsn,
-        kind,
-        str(CONNECTIONS),
-        str(seconds),
-        str(ROWS),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+def ask(question: Question, quick: bool, rounds: int, run_s: float) -> Measured:
+    """One answer, with where and when."""
+    began, machine_before = time.monotonic(), machine()
+    with tempfile.TemporaryDirectory(prefix=f"bench-{question.name}-") as directory:
+        setting = Setting(
+            Path(directory),
+            lambda text: click.echo(f"{question.name}: {text}", err=True),
+            rounds=int(QUICK["rounds"]) if quick else rounds,
+            run_s=QUICK["run_s"] if quick else run_s,
+            warm_up_s=QUICK["warm_up_s"] if quick else 1.0,
+            quick=quick,
+        )
+        answer = asyncio.run(_answered(question, setting))
+    return Measured(
+        question=question.name,
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=commit(),
+        machine=machine_before,
+        quick=quick,
+        seconds=setting.run_s,
+        took_s=round(time.monotonic() - began, 1),
+        answer=answer,
     )
-    out, err = await process.communicate()
-    if process.returncode:
-        raise RuntimeError(err.decode(errors="replace"))
-    result: dict[str, Any] = json.loads(out)
-    return result
 
 
-async def fill(dsn: str) -> None:
-    connections = [await asyncpg.connect(dsn) for _ in range(CONNECTIONS)]
-    await connections[0].execute("CREATE TABLE bench (id bigint PRIMARY KEY, val text NOT NULL)")
-
-    async def some(index: int) -> None:
-        statement = await connections[index].prepare("INSERT INTO bench (id, val) VALUES ($1, $2)")
-        for key in range(index, ROWS, CONNECTIONS):
-            await statement.fetch(key, "v" * 96)
-
-    await asyncio.gather(*(some(i) for i in range(CONNECTIONS)))
-    for connection in connections:
-        connection.terminate()
-
-
-async def measure(directory: Path, seconds: float, runs: int) -> dict[str, Any]:
-    port = free_ports(1)[0]
-    begin = time.perf_counter()
-    up = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "shardrouter.cli", "up", str(directory), "--port", str(port)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert up.stdout is not None
-    assert up.stderr is not None
-    try:
-        if not (await up.stdout.readline()).startswith(b"ready: "):
-            raise RuntimeError((await up.stderr.read()).decode(errors="replace"))
-        ready_s = time.perf_counter() - begin
-        click.echo(f"ready after {ready_s:.1f} s", err=True)
-        # Without TLS: what is measured is the database, and clients of a bench are local.
-        dsn = (directory / "dsn").read_text().strip() + "?sslmode=disable"
-        config = parse_cluster((directory / "cluster.toml").read_text())
-        pids = {n: s.pid for n, s in (await node_statuses(config, timeout=5)).items() if s}
-        everyone = {**pids, "router": up.pid}
-
-        async def cpu_over(work: Any) -> tuple[Any, dict[str, float]]:
-            before = {name: cpu_seconds(pid) for name, pid in everyone.items()}
-            result = await work
-            return result, {n: cpu_seconds(p) - before[n] for n, p in everyone.items()}
-
-        _, rest = await cpu_over(asyncio.sleep(REST_S))
-        at_rest = {
-            name: {
-                "rss_mb": round(rss_mb(pid), 1),
-                "cpu_percent": round(rest[name] / REST_S * 100, 2),
-            }
-            for name, pid in everyone.items()
-        }
-        click.echo(f"at rest: {at_rest}", err=True)
-        await fill(dsn)
-        figures: dict[str, list[dict[str, Any]]] = {"insert": [], "select": []}
-        for _ in range(runs):
-            for kind, results in figures.items():
-                result, cpu = await cpu_over(load(dsn, kind, seconds))
-                # The servers' CPU includes the warm-up second; so does this count.
-                operations = result["per_second"] * (seconds + 1)
-                result["server_cpu_us_per_operation"] = {
-                    name: round(used / operations * 1e6, 1) for name, used in cpu.items()
-                }
-                results.append(result)
-                click.echo(f"{kind}: {result}", err=True)
-        loaded = {name: round(rss_mb(pid), 1) for name, pid in everyone.items()}
-        return {
-            "ready_s": round(ready_s, 2),
-            "at_rest": at_rest,
-            "rss_mb_after_load": loaded,
-            "insert": figures["insert"],
-            "select": figures["select"],
-        }
-    finally:
-        up.terminate()
-        await up.communicate()
-
-
-def summary(result: dict[str, Any]) -> dict[str, float]:
-    """The figures that have a target."""
-    nodes = [v for name, v in result["at_rest"].items() if name != "router"]
-    return {
-        "ready_s": result["ready_s"],
-        "node_rss_mb": max(v["rss_mb"] for v in nodes),
-        "node_cpu_percent": max(v["cpu_percent"] for v in nodes),
-        "router_rss_mb": result["at_rest"]["router"]["rss_mb"],
-        "inserts_per_s": statistics.median(r["per_second"] for r in result["insert"]),
-        "selects_per_s": statistics.median(r["per_second"] for r in result["select"]),
-    }
+async def _answered(question: Question, setting: Setting) -> Answer:
+    return await question.measure(setting)
 
 
 @click.command()
-@click.option("--seconds", default=5.0, show_default=True, help="Length of one run.")
-@click.option("--runs", default=3, show_default=True, help="Runs of each load; the median counts.")
+@click.option("--list", "lists", is_flag=True, help="Name the questions, and end.")
+@click.option("--question", "names", multiple=True, help="Only this one; can be repeated.")
+@click.option("--quick", is_flag=True, help="Two rounds of a second.")
+@click.option("--rounds", default=5, show_default=True, help="Of each; medians count.")
+@click.option("--seconds", default=3.0, show_default=True, help="Of one run.")
+@click.option("--json", "as_json", is_flag=True, help="Answers as JSON lines on stdout.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    default=Path("bench/results"),
-    show_default=True,
-    help="Where the JSON goes.",
+    default=RESULTS,
+    show_default=False,
+    help="Where answers are kept.  [default: bench/results]",
 )
-def main(seconds: float, runs: int, out: Path) -> None:
-    """Measure a local cluster: start, rest, autocommit inserts, linearizable point selects."""
-    from rich.console import Console
-    from rich.table import Table
-
-    with tempfile.TemporaryDirectory(prefix="shardrouter-bench-") as directory:
-        result = asyncio.run(measure(Path(directory) / "cluster", seconds, runs))
-    result = {
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": machine(),
-        "connections": CONNECTIONS,
-        "seconds": seconds,
-        "figures": summary(result),
-        **result,
-    }
+@click.option("--page", "page_path", type=click.Path(path_type=Path), help="Write the page here.")
+def main(
+    lists: bool,
+    names: tuple[str, ...],
+    quick: bool,
+    rounds: int,
+    seconds: float,
+    as_json: bool,
+    out: Path,
+    page_path: Path | None,
+) -> None:
+    """Compare this database with its peers, question by question."""
+    every = questions()
+    if lists:
+        for question in every.values():
+            click.echo(f"{question.name:<14} {question.asks}")
+        return
+    if unknown := sorted(set(names) - every.keys()):
+        raise click.ClickException(
+            f"there is no question {', '.join(unknown)}; --list names those there are."
+        )
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"cluster-{result['commit']}.json"
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    table = Table(title=f"commit {result['commit']}, {result['machine']}")
-    for title in ("figure", "measured", "target", ""):
-        table.add_column(title)
-    for name, value in result["figures"].items():
-        sign, target = TARGETS[name]
-        met = value <= target if sign == "<=" else value >= target
-        table.add_row(name, f"{value:g}", f"{sign} {target:g}", "met" if met else "missed")
-    Console().print(table)
-    click.echo(f"written: {path}")
+    asked = [question for question in every.values() if not names or question.name in names]
+    failed: list[str] = []
+    for question in asked:
+        try:
+            found = ask(question, quick, rounds, seconds)
+        except Exception as exc:  # the others are asked all the same
+            click.echo(f"{question.name} has no answer: {exc!r}", err=True)
+            failed.append(question.name)
+            continue
+        (out / f"{question.name}.json").write_bytes(
+            msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+        )
+        drawing = chart(question.asks, question.chart, found.answer.lines)
+        (out / f"{question.name}.svg").write_text(drawing)
+        if as_json:
+            click.echo(msgspec.json.encode(found).decode())
+        else:
+            click.echo(tables(question, found))
+    if page_path is not None:
+        page(page_path, out, kept(out, every.values()))
+        click.echo(f"written: {page_path}", err=True)
+    if failed:
+        click.echo(f"without an answer: {', '.join(failed)}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -120,13 +120,13 @@ async def load(dsn: str, pid: int, seconds: float) -> dict[str, float]:
         *(str(CONNECTIONS), str(seconds), str(ROWS)),
         stdout=subprocess.PIPE,
     )
+    assert process.stdout is not None
+    await process.stdout.readline()  # measuring
     before = cpu_seconds(pid)
-    out, _ = await process.communicate()
+    result = json.loads(await process.stdout.readline())
     used = cpu_seconds(pid) - before
-    result = json.loads(out)
-    # Connecting and preparing is in it too: some milliseconds of seconds.
-    operations = result["per_second"] * (seconds + 1)
-    return {"per_second": result["per_second"], "cpu_us": used / operations * 1e6}
+    await process.wait()
+    return {"per_second": result["per_second"], "cpu_us": used / result["operations"] * 1e6}
 
 
 async def started(*argv: str) -> tuple[asyncio.subprocess.Process, str]:

@@ -3,10 +3,12 @@
     python -m bench.overload_clients PORT CONNECTIONS ROWS    and a JSON object per line on stdin:
     {"seconds": 10, "rate": 0}
 
-Rate 0 is a closed loop of as many connections as `active` says: what the system can do. Otherwise
-statements arrive by chance at that rate, whatever became of those before; one that finds no idle
-connection is lost, and counted. A latency counts from the arrival. Bytes are made beforehand, so
-that a client costs little beside what it loads. Each phase is answered with a JSON object.
+Rate 0 is a closed loop of as many connections as `active` says: what the system can do. It begins
+when nobody waits for an answer any more. Otherwise statements arrive by chance at that rate,
+whatever became of those before; one that finds no idle connection is lost, and counted. A latency
+counts from the arrival, and all of a statement counts for the tenth of a second in which it
+arrived, or was answered. Bytes are made beforehand, so that a client costs little beside what it
+loads. Each phase is answered with a JSON object.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import random
 import struct
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
 from typing import Any, cast
 
 from shardrouter.pgwire import messages as m
@@ -80,13 +83,26 @@ class Load:
             for kind, more in (("select", ()), ("update", (value,)))
         ]
         self.idle: deque[Connection] = deque()
+        self._connections = 0
+        self._all_idle = asyncio.Event()
         self._closed_until = 0.0
         self._done: list[tuple[float, float]] = []  # when it ended, what it took
         self._refused: list[float] = []
-        self._failed: dict[str, int] = {}
+        self._failed: list[tuple[float, str]] = []
+        self._arrived: list[float] = []
+
+    def add(self, connection: Connection) -> None:
+        self._connections += 1
+        self._rests(connection)
+
+    def _rests(self, connection: Connection) -> None:
+        self.idle.append(connection)
+        if len(self.idle) == self._connections:
+            self._all_idle.set()
 
     def begin(self, arrived: float) -> None:
         connection = self.idle.popleft()
+        self._all_idle.clear()
         connection.arrived = arrived
         connection.transport.write(self._rng.choice(self._messages))
 
@@ -96,19 +112,21 @@ class Load:
             self._refused.append(now)
         elif said[:1] == b"E" or b"SERROR" in said:
             code = said[said.index(b"\0C") + 2 :][:5].decode()
-            self._failed[code] = self._failed.get(code, 0) + 1
+            self._failed.append((now, code))
         else:
             self._done.append((now, now - arrived))
-        self.idle.append(connection)
+        self._rests(connection)
         if now < self._closed_until:
             self.begin(now)
 
     async def phase(self, seconds: float, rate: float, active: int) -> dict[str, Any]:
+        if not rate:
+            await self._all_idle.wait()
         began = time.perf_counter()
         until = began + seconds
         cpu = time.process_time()
-        self._done, self._refused, self._failed = [], [], {}
-        arrivals = without = 0
+        self._done, self._refused, self._failed, self._arrived = [], [], [], []
+        without = 0
         if not rate:
             self._closed_until = until
             for _ in range(active):
@@ -122,35 +140,44 @@ class Load:
                         self.begin(due)
                     else:
                         without += 1
-                    arrivals += 1
+                    self._arrived.append(due)
                     due += self._rng.expovariate(rate)
                 await asyncio.sleep(PACE_S)
         cpu = time.process_time() - cpu
         await asyncio.sleep(1.5 if not rate else 0.2)
-        return self._figures(began, seconds, arrivals, without, cpu)
+        return self._figures(began, seconds, without, cpu)
 
-    def _figures(
-        self, began: float, seconds: float, arrivals: int, left: int, cpu: float
-    ) -> dict[str, Any]:
+    def _figures(self, began: float, seconds: float, left: int, cpu: float) -> dict[str, Any]:
         took = sorted(latency for _, latency in self._done)
         count = max(1, round(seconds / BUCKET_S))
         buckets: list[list[float]] = [[] for _ in range(count)]
-        refused = [0] * count
         for at, latency in self._done:
-            buckets[min(count - 1, int((at - began) / BUCKET_S))].append(latency)
-        for at in self._refused:
-            refused[min(count - 1, int((at - began) / BUCKET_S))] += 1
+            place = int((at - began) / BUCKET_S)
+            if place < count:
+                buckets[place].append(latency)
+
+        def of_each_tenth(moments: Iterable[float]) -> list[int]:
+            found = [0] * count
+            for at in moments:
+                place = int((at - began) / BUCKET_S)
+                if place < count:
+                    found[place] += 1
+            return found
+
         return {
             "per_second": round(len([0 for at, _ in self._done if at < began + seconds]) / seconds),
             "p50_ms": _percentile(took, 0.5),
             "p99_ms": _percentile(took, 0.99),
-            "arrivals": arrivals,
+            "arrivals": len(self._arrived),
             "refused": len(self._refused),
-            "failed": self._failed,
+            "failed": dict(Counter(code for _, code in self._failed)),
             "without_connection": left,
             "client_cpu_share": round(cpu / seconds, 2),
             "p99_ms_of_each_tenth": [_percentile(sorted(bucket), 0.99) for bucket in buckets],
-            "refused_of_each_tenth": refused,
+            "arrived_of_each_tenth": of_each_tenth(self._arrived),
+            "answered_of_each_tenth": [len(bucket) for bucket in buckets],
+            "refused_of_each_tenth": of_each_tenth(self._refused),
+            "failed_of_each_tenth": of_each_tenth(at for at, _ in self._failed),
         }
 
 
@@ -164,7 +191,7 @@ async def main(port: int, connections: int, rows: int) -> None:
     for _ in range(connections):
         _, connection = await loop.create_connection(lambda: Connection(load), "127.0.0.1", port)
         await connection.ready
-        load.idle.append(connection)
+        load.add(connection)
     print(json.dumps("ready"), flush=True)
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         asked = json.loads(line)

@@ -1,8 +1,9 @@
 """A closed-loop writer from its own process: so many commands in flight, to one leader.
 
-    python -m bench.raft_load KIND HOST:PORT CLUSTER_ID IN_FLIGHT SECONDS
+    python -m bench.raft_load KIND HOST:PORT CLUSTER_ID IN_FLIGHT SECONDS [WARM_UP_SECONDS]
 
-KIND is nodes (the protocol of our nodes, exactly once), etcd or stock. Prints `measuring` when
+KIND is nodes (the protocol of our nodes, exactly once), etcd, stock, or etcd-read (linearizable
+reads of keys that it has put before). Prints `measuring` when
 the warm-up is over, then one JSON object. Commands are answered by callbacks, without a task
 or future each, so that the client costs as little as it can.
 """
@@ -18,7 +19,7 @@ from typing import Any, cast
 
 import msgspec
 
-from bench.grpc_put import EtcdPuts
+from bench.etcd_client import EtcdCalls
 from nodes.client import NodeClient, Outcome
 from nodes.config import Address
 from nodes.frames import FrameDecoder, encode_frame
@@ -35,6 +36,7 @@ from nodes.protocol import (
 WARM_UP_S = 1.0
 TIMEOUT_S = 10.0
 KEYS = 100_000
+READ_KEYS = 2_000
 GROUP = "shard-1"
 CREATE = "CREATE TABLE kv (k INTEGER PRIMARY KEY, v TEXT NOT NULL) STRICT, WITHOUT ROWID"
 SQL = "INSERT OR REPLACE INTO kv VALUES (?1, ?2)"
@@ -75,11 +77,36 @@ async def to_nodes(address: Address, cluster_id: str) -> Submit:
 
 async def to_etcd(address: Address, _cluster_id: str) -> Submit:
     loop = asyncio.get_running_loop()
-    _, puts = await loop.create_connection(EtcdPuts, address.host, address.port)
+    _, calls = await loop.create_connection(EtcdCalls, address.host, address.port)
     value = (SQL + VALUE).encode()
 
     def submit(number: int, done: Callable[[str], None]) -> None:
-        puts.put(b"%05d" % (number % KEYS), value, lambda is_put: done("" if is_put else "refused"))
+        calls.put(
+            b"%05d" % (number % KEYS), value, lambda is_put: done("" if is_put else "refused")
+        )
+
+    return submit
+
+
+async def reads_of_etcd(address: Address, _cluster_id: str) -> Submit:
+    loop = asyncio.get_running_loop()
+    _, calls = await loop.create_connection(EtcdCalls, address.host, address.port)
+    value = VALUE.encode()
+    filled: asyncio.Future[None] = loop.create_future()
+    left = READ_KEYS
+
+    def is_there(_is_put: bool) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            filled.set_result(None)
+
+    for number in range(READ_KEYS):
+        calls.put(b"%05d" % number, value, is_there)
+    await filled
+
+    def submit(number: int, done: Callable[[str], None]) -> None:
+        calls.get(b"%05d" % (number % READ_KEYS), lambda is_read: done("" if is_read else "failed"))
 
     return submit
 
@@ -122,7 +149,9 @@ async def to_stock(address: Address, _cluster_id: str) -> Submit:
     return link.submit
 
 
-async def measure(submit: Submit, in_flight: int, seconds: float) -> dict[str, Any]:
+async def measure(
+    submit: Submit, in_flight: int, seconds: float, warm_up_s: float
+) -> dict[str, Any]:
     """Commands answered within the measured time, whenever they were sent."""
     now = time.perf_counter
     latencies: list[float] = []
@@ -146,7 +175,7 @@ async def measure(submit: Submit, in_flight: int, seconds: float) -> dict[str, A
 
     for _ in range(in_flight):
         one()
-    await asyncio.sleep(WARM_UP_S)
+    await asyncio.sleep(warm_up_s)
     latencies.clear()
     print("measuring", flush=True)
     begin, cpu = now(), time.process_time()
@@ -167,11 +196,19 @@ async def measure(submit: Submit, in_flight: int, seconds: float) -> dict[str, A
 
 
 async def main(
-    kind: str, address: str, cluster_id: str, in_flight: int, seconds: float
+    kind: str,
+    address: str,
+    cluster_id: str,
+    in_flight: int,
+    seconds: float,
+    warm_up_s: float = WARM_UP_S,
 ) -> dict[str, Any]:
-    connect = {"nodes": to_nodes, "etcd": to_etcd, "stock": to_stock}[kind]
+    connect = KINDS[kind]
     submit = await connect(Address.parse(address, "the leader"), cluster_id)
-    return await measure(submit, in_flight, seconds)
+    return await measure(submit, in_flight, seconds, warm_up_s)
+
+
+KINDS = {"nodes": to_nodes, "etcd": to_etcd, "etcd-read": reads_of_etcd, "stock": to_stock}
 
 
 if __name__ == "__main__":
@@ -181,5 +218,5 @@ if __name__ == "__main__":
         run: Any = asyncio.run
     else:
         run = uvloop.run
-    which, where, cluster, commands, length = sys.argv[1:]
-    print(json.dumps(run(main(which, where, cluster, int(commands), float(length)))))
+    which, where, cluster, commands, *lengths = sys.argv[1:]
+    print(json.dumps(run(main(which, where, cluster, int(commands), *map(float, lengths)))))

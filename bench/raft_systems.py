@@ -19,7 +19,7 @@ from pathlib import Path
 
 from nodes.local_cluster import LOOPBACK, LocalCluster, free_ports, new_cluster_config
 
-__all__ = ["ETCD_MISSING", "SYSTEMS", "Running", "System"]
+__all__ = ["ETCD_MISSING", "SYSTEMS", "Running", "System", "running_etcd", "running_stock"]
 
 GROUP = "shard-1"
 NODES = ("n1", "n2", "n3")
@@ -56,9 +56,9 @@ class System:
         if self.kind == "nodes":
             starting = _nodes(self.name, directory)
         elif self.kind == "stock":
-            starting = _stock(directory)
+            starting = running_stock(directory)
         else:
-            starting = _etcd(directory)
+            starting = running_etcd(directory)
         async with starting as running:
             yield running
 
@@ -114,7 +114,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 @asynccontextmanager
-async def _stock(directory: Path) -> AsyncIterator[Running]:
+async def running_stock(directory: Path) -> AsyncIterator[Running]:
     ports = free_ports(6)
     addresses = [f"{LOOPBACK}:{port}" for port in ports[:3]]
     commands = [
@@ -145,7 +145,7 @@ async def _first_line(process: asyncio.subprocess.Process) -> str:
 
 
 @asynccontextmanager
-async def _etcd(directory: Path) -> AsyncIterator[Running]:
+async def running_etcd(directory: Path) -> AsyncIterator[Running]:
     ports = free_ports(6)
     clients = [f"http://{LOOPBACK}:{port}" for port in ports[:3]]
     peers = [f"http://{LOOPBACK}:{port}" for port in ports[3:]]

@@ -27,6 +27,11 @@ __all__ = ["Clock", "Dispatcher"]
 RECONNECT_PAUSE_S: Final = 0.1
 """Between two attempts to connect, so that a dead server is not hammered."""
 
+CONNECTING_MAX: Final = 8
+"""Connections that are being made to a host at one time. All slots lose theirs together when calls
+go unanswered; a handshake costs a server more than a call, and sixty at once keep a busy one from
+finishing any."""
+
 GRACE_S: Final = 0.25
 """How long after the deadline of a call its client is aborted: long enough for the database to
 answer that it gave up, short enough to free the connection."""
@@ -104,7 +109,6 @@ class _Lane:
         self._waiting: deque[_Due] = deque()
         self._idle: deque[asyncio.Future[_Due | None]] = deque()
 
-    @property
     def is_over(self) -> bool:
         """No arrival will come, and none that came still wants an answer."""
         self._drop_expired()
@@ -192,6 +196,7 @@ class Dispatcher:
         self._recorder = recorder
         self._unserved = unserved
         self._slots = {host: [_Slot() for _ in range(clients_per_host)] for host in hosts}
+        self._connecting = {host: asyncio.Semaphore(CONNECTING_MAX) for host in hosts}
 
     async def __aenter__(self) -> Dispatcher:
         return self
@@ -269,12 +274,17 @@ class Dispatcher:
             if slot.client is not None:
                 slot.client.abort()  # closed by the other side: our half is closed here
                 slot.client = None
-            if lane.is_over:
+            if lane.is_over():
                 return None
-            try:
-                slot.client = await self._connect(lane.host)
-            except ClientError:
-                await asyncio.sleep(RECONNECT_PAUSE_S)  # arrivals meanwhile count as unserved
+            async with self._connecting[lane.host]:
+                if lane.is_over():
+                    return None
+                try:
+                    slot.client = await self._connect(lane.host)
+                    continue
+                except ClientError:
+                    pass
+            await asyncio.sleep(RECONNECT_PAUSE_S)  # arrivals meanwhile count as unserved
         return slot.client
 
     async def _perform(self, host: str, slot: _Slot, client: Client, due: _Due) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "OpenLoop",
     "open_loop",
     "arrivals",
+    "final_rate",
     "final_reads",
     "seconds",
 ]
@@ -97,6 +98,19 @@ def arrivals(
         at_s += rng.expovariate(rate)
         host = rng.choice(hosts) if call.home is None else hosts[call.home % len(hosts)]
         yield Arrival(round(at_s * 1e9), host, call)
+
+
+FINAL_READS_PER_S: Final = 400.0
+FINAL_READS_PER_S_MIN: Final = 25.0
+
+
+def final_rate(round_number: int) -> float:
+    """Final reads a second in this round, counted from 0: half as many as in the one before.
+
+    A database that answered too late is asked more slowly, not again as fast: calls that end with
+    their connections cost it more than those that it answers, and it would not get out of that.
+    """
+    return max(FINAL_READS_PER_S * 0.5**round_number, FINAL_READS_PER_S_MIN)
 
 
 def final_reads(pairs: Iterable[tuple[Call, str]], *, rate: float) -> Iterator[Arrival]:

@@ -8,6 +8,11 @@ switched while it is open. So a table that is dropped is first made one that nob
 the text of the tables that do, the name of the table is replaced, by SQLite's documented way of
 editing its schema table (https://sqlite.org/lang_altertable.html, section 7), and put back at the
 end of the step. Then all that refer to it are checked.
+
+That way ends with a new schema_version, after which the connection reads the schema again. PRAGMA
+writable_schema = RESET would do so too, but lets the connection forget that its transaction has
+changed the schema: after a ROLLBACK it would keep what it had read in between, and take that for
+the schema of the file as soon as others have made as many changes.
 """
 
 from __future__ import annotations
@@ -29,7 +34,8 @@ _DROP: Final = re.compile(r'DROP TABLE (?:"((?:[^"]|"")+)"|(\w+))$')
 _TEXT: Final = f"{OWN}SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1"  # noqa: S608 -- a constant prefix
 _REPLACE: Final = f"{OWN}UPDATE sqlite_schema SET sql = ?2 WHERE type = 'table' AND name = ?1"  # noqa: S608 -- the same
 _WRITABLE: Final = OWN + "PRAGMA writable_schema = ON"
-_READ_AGAIN: Final = OWN + "PRAGMA writable_schema = RESET"
+_NOT_WRITABLE: Final = OWN + "PRAGMA writable_schema = OFF"
+_VERSION: Final = OWN + "PRAGMA schema_version"
 
 
 def run_definition(
@@ -65,19 +71,22 @@ def _exists(raw: sqlite3.Connection, table: str) -> bool:
 
 
 def _rename_parent(raw: sqlite3.Connection, children: Iterable[str], name: str, other: str) -> None:
-    """Let the foreign keys of `children` to the table `name` refer to `other`."""
+    """Let the foreign keys of `children` to the table `name` refer to `other`. Raises Refused
+    before it changes anything."""
+    old, new = f"REFERENCES {_quoted(name)}", f"REFERENCES {_quoted(other)}"
+    texts: dict[str, str] = {}
+    for child in children:
+        (text,) = raw.execute(_TEXT, (child,)).fetchone()
+        if old not in text or new in text:
+            raise Refused(SqlFailure("0A000", f'table "{name}" cannot be changed in a transaction'))
+        texts[child] = text.replace(old, new)
     raw.execute(_WRITABLE)
     try:
-        for child in children:
-            (text,) = raw.execute(_TEXT, (child,)).fetchone()
-            old, new = f"REFERENCES {_quoted(name)}", f"REFERENCES {_quoted(other)}"
-            if old not in text or new in text:
-                raise Refused(
-                    SqlFailure("0A000", f'table "{name}" cannot be changed in a transaction')
-                )
-            raw.execute(_REPLACE, (child, text.replace(old, new)))
+        raw.executemany(_REPLACE, texts.items())
     finally:
-        raw.execute(_READ_AGAIN)
+        raw.execute(_NOT_WRITABLE)
+    (version,) = raw.execute(_VERSION).fetchone()
+    raw.execute(f"{_VERSION} = {version + 1}")
 
 
 def _quoted(name: str) -> str:

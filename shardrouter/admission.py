@@ -157,11 +157,15 @@ class Places:
         return waited
 
     def go_on(self) -> None:
-        """Let in those for whom there are places now."""
-        while self.waiting and self._has_place():
-            waiter = self._queue.next()
-            self.waiting -= 1
-            waiter.begin()
+        """A unit has ended: let in those for whom there are places now. What waits for a leader is
+        counted by `look`: to do so with every end costs more than it lets in sooner."""
+        while self.waiting and self.running < self.room:
+            self._let_in()
+
+    def _let_in(self) -> None:
+        waiter = self._queue.next()
+        self.waiting -= 1
+        waiter.begin()
 
     def look(self, now: float) -> None:
         """The time has passed: cohorts grow old, the limit changes, patience ends."""
@@ -171,7 +175,8 @@ class Places:
             self._park(now)
             self.limit.look(now)
             self.room = self.limit.limit
-        self.go_on()
+        while self.waiting and self._has_place():
+            self._let_in()
         self._refuse(self._queue.late(now, self._kept()))
 
     def _park(self, now: float) -> None:

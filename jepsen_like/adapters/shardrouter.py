@@ -130,6 +130,11 @@ class ShardRouter:
         "session": Promise(keeps_sessions=True),
         "bounded": Promise(max_staleness_ns=round(MAX_STALENESS_S * 1e9)),
     }
+    happenings: ClassVar[Mapping[str, Sequence[str]]] = {
+        "elections": ("leads group ",),
+        "snapshots": (" goes on from a snapshot of index ",),
+        "membership changes": (", written to by node ", " is removed"),
+    }
     writes: ClassVar[str] = "PC/EC"
     group: ClassVar[str] = "shard-1"
 

@@ -10,7 +10,7 @@ import uvloop
 
 from jepsen_like import dispatch
 from jepsen_like.clients import Answer, ClientError
-from jepsen_like.dispatch import Clock, Dispatcher
+from jepsen_like.dispatch import CONNECTING_MAX, Clock, Dispatcher
 from jepsen_like.history import Recorder, Unserved
 from jepsen_like.load import Arrival, Call
 
@@ -166,6 +166,25 @@ async def test_arrivals_at_a_host_that_accepts_nobody_are_unserved() -> None:
             await dispatcher.connect()
     assert [u.key for u in world.unserved] == [0, 1]
     assert world.history == []
+
+
+async def test_few_connections_are_made_at_one_time_and_all_slots_get_theirs() -> None:
+    world = World(lambda call: Answer("ok"))
+    slots, under_way, most = 3 * CONNECTING_MAX, 0, 0
+
+    async def connect(host: str) -> ScriptedClient:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await settle()
+        under_way -= 1
+        return await World.connect(world, host)
+
+    world.connect = connect  # type: ignore[method-assign]
+    async with world.dispatcher(slots=slots) as dispatcher:
+        await dispatcher.run(reads(*range(100)))
+    assert most == CONNECTING_MAX
+    assert len(world.clients) == slots
 
 
 async def test_stop_ends_the_load_between_two_arrivals() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jepsen_like.load import (
     Call,
     arrivals,
+    final_rate,
     final_reads,
     open_loop,
     seconds,
@@ -85,6 +86,10 @@ def test_calls_with_a_home_come_from_one_host() -> None:
     for arrival in arrivals(calls, hosts=("a", "b", "c"), rate=100, rng=rng):
         hosts[arrival.call.key].add(arrival.host)
     assert hosts == {0: {"a"}, 1: {"b"}, 2: {"c"}, 3: {"a"}, 4: {"b"}}
+
+
+def test_each_round_of_final_reads_asks_half_as_much_down_to_a_rate_that_anybody_can_bear() -> None:
+    assert [final_rate(number) for number in range(6)] == [400, 200, 100, 50, 25, 25]
 
 
 def test_final_reads_are_evenly_spaced() -> None:

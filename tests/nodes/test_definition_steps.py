@@ -158,6 +158,26 @@ def test_what_was_given_up_leaves_the_schema_as_it_was(replica: Replica) -> None
     assert block.fails(machine, "INSERT INTO p VALUES (9)") == "23514"
 
 
+def test_what_was_given_up_is_not_taken_for_what_others_have_made(replica: Replica) -> None:
+    """SQLite tells by the number of changes whether the schema that it has read is that of the
+    file: after as many others as were given up that says nothing."""
+    machine, made = replica.machine, 0
+    for changes in range(1, 9):
+        block = Ddl(f"given up {changes}")
+        assert block.define(replica, *REBUILD) == ""
+        assert block.fails(machine, "INSERT INTO p VALUES (9)") == "23514"
+        machine.give_up_speculation()
+        for _ in range(changes):
+            made += 1
+            replica.write(
+                statement(PARENT.replace('"p"', f'"n{made}"')), sets=(SetVersion("table:n", made),)
+            )
+        block = Ddl(f"after {changes}")
+        block.rows(machine, "INSERT INTO p VALUES (9)")
+        assert block.rows(machine, "SELECT id FROM p ORDER BY id") == [(1,), (2,), (9,)], changes
+        machine.give_up_speculation()
+
+
 def test_a_parent_that_lost_rows_is_refused(replica: Replica) -> None:
     block = Ddl("b")
     fewer = REBUILD[1] + " WHERE id = 1"

@@ -251,6 +251,18 @@ def test_what_waits_for_a_leader_holds_no_place_from_the_first_moment() -> None:
     assert len(asked.begun) == 12
 
 
+def test_those_who_wait_get_the_places_of_what_has_begun_to_wait_for_a_leader() -> None:
+    stalled = 0
+    places = full(stalled=lambda: stalled)
+    asked = Asked(places)
+    for number in range(12):
+        asked.ask(f"{number}", 0.0)
+    assert asked.begun == []
+    stalled = 10
+    places.look(0.005)
+    assert len(asked.begun) == 10
+
+
 def test_few_are_never_refused() -> None:
     places = Places(0.0, refuse_above=REFUSE_ABOVE)
     places.room = places.limit.limit = 1

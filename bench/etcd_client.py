@@ -1,9 +1,10 @@
-"""Just enough of gRPC to put keys into etcd: HTTP/2 frames by hand, one connection, no package.
+"""Just enough of gRPC to put keys into etcd and to read them: HTTP/2 frames by hand, no package.
 
 A general client spends more on a call than etcd does, and the benchmark would measure it. This
-one sends what `etcdserverpb.KV/Put` needs (RFC 9113; the headers of all calls are the same bytes)
-and looks at what a caller must look at: whether the call ended with a message, which etcd sends
-only if it has put the key.
+one has one connection and sends what `etcdserverpb.KV/Put` and `/Range` need (RFC 9113; the headers
+of all calls of a kind are the same bytes), and looks at what a caller must look at: whether the
+call ended with a message, which etcd sends only if it has put the key, or has read it in a state
+that a majority confirmed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, cast
 
-__all__ = ["EtcdPuts"]
+__all__ = ["EtcdCalls"]
 
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
@@ -33,17 +34,22 @@ def _header(name: str, value: str) -> bytes:
     return b"\0" + b"".join(bytes((len(part),)) + part for part in parts)
 
 
-_CALL_HEADERS: Final = b"".join(
-    _header(*pair)
-    for pair in (
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", "/etcdserverpb.KV/Put"),
-        (":authority", "127.0.0.1"),
-        ("te", "trailers"),
-        ("content-type", "application/grpc"),
+def _headers(method: str) -> bytes:
+    return b"".join(
+        _header(*pair)
+        for pair in (
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", f"/etcdserverpb.KV/{method}"),
+            (":authority", "127.0.0.1"),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+        )
     )
-)
+
+
+_PUT: Final = _headers("Put")
+_RANGE: Final = _headers("Range")
 
 
 def _put_message(key: bytes, value: bytes) -> bytes:
@@ -52,12 +58,18 @@ def _put_message(key: bytes, value: bytes) -> bytes:
     return b"\0" + _U32.pack(len(body)) + body
 
 
+def _range_message(key: bytes) -> bytes:
+    """A RangeRequest of one key (key = 1), linearizable as is its default."""
+    body = b"\x0a" + _varint(len(key)) + key
+    return b"\0" + _U32.pack(len(body)) + body
+
+
 def _varint(number: int) -> bytes:
     return bytes((number,)) if number < 128 else bytes((number & 127 | 128, number >> 7))
 
 
-class EtcdPuts(asyncio.Protocol):
-    """One connection; `put` calls `done(whether it is put)` once."""
+class EtcdCalls(asyncio.Protocol):
+    """One connection; `put` and `get` call `done(whether it was answered)` once."""
 
     _transport: asyncio.Transport
 
@@ -67,7 +79,7 @@ class EtcdPuts(asyncio.Protocol):
         self._waiting: dict[int, Callable[[bool], None]] = {}
         self._answered: set[int] = set()
         self._window = _INITIAL_WINDOW  # bytes the server will still take
-        self._unsent: deque[tuple[int, bytes]] = deque()
+        self._unsent: deque[tuple[int, bytes, bytes]] = deque()
         self._out: list[bytes] = []
         self._flush_due = False
         self._received = 0
@@ -82,17 +94,23 @@ class EtcdPuts(asyncio.Protocol):
         )
 
     def put(self, key: bytes, value: bytes, done: Callable[[bool], None]) -> None:
+        self._call(_PUT, _put_message(key, value), done)
+
+    def get(self, key: bytes, done: Callable[[bool], None]) -> None:
+        self._call(_RANGE, _range_message(key), done)
+
+    def _call(self, headers: bytes, message: bytes, done: Callable[[bool], None]) -> None:
         self._stream += 2
         self._waiting[self._stream] = done
-        self._unsent.append((self._stream, _put_message(key, value)))
+        self._unsent.append((self._stream, headers, message))
         self._pump()
 
     def _pump(self) -> None:
         """Send what the server's window takes, all of one turn of the loop in one write."""
-        while self._unsent and len(self._unsent[0][1]) <= self._window:
-            stream, message = self._unsent.popleft()
+        while self._unsent and len(self._unsent[0][2]) <= self._window:
+            stream, headers, message = self._unsent.popleft()
             self._window -= len(message)
-            self._out.append(_frame(_HEADERS, _END_HEADERS, stream, _CALL_HEADERS))
+            self._out.append(_frame(_HEADERS, _END_HEADERS, stream, headers))
             self._out.append(_frame(_DATA, _END_STREAM, stream, message))
         if self._out and not self._flush_due:
             self._flush_due = True

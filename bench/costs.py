@@ -1,0 +1,104 @@
+"""What a run cost: CPU of process trees, bytes on disk and on the loopback wire, memory.
+
+A contestant is some processes by name, each with its children: a PostgreSQL is a tree. What
+children took that have ended is in their parent's count once it has waited for them, so that the
+difference of two looks is exact. Bytes on the wire are those of the loopback interface, headers
+and acknowledgements included, of everybody on the machine: a run that is to mean something has it
+to itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+__all__ = ["Costs", "costs_of", "memory_mb", "spent"]
+
+_TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
+_PROC: Final = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Since processes began; a difference of two is what a run cost."""
+
+    cpu_s: dict[str, float]
+    disk_bytes: int
+    """Written, as the kernel charges them to processes: what is overwritten in the page cache
+    before it reaches the disk is counted less often than it was written."""
+    wire_bytes: int
+
+
+def costs_of(roots: Mapping[str, int]) -> Costs:
+    """Of the process trees below `roots` (name -> pid), now."""
+    trees = _trees(roots)
+    cpu_s = {name: sum(map(_cpu_s, pids)) for name, pids in trees.items()}
+    disk = sum(_written(pid) for pids in trees.values() for pid in pids)
+    return Costs(cpu_s, disk, _loopback_bytes())
+
+
+def spent(before: Costs, after: Costs) -> Costs:
+    return Costs(
+        {name: after.cpu_s[name] - before.cpu_s[name] for name in before.cpu_s},
+        after.disk_bytes - before.disk_bytes,
+        after.wire_bytes - before.wire_bytes,
+    )
+
+
+def memory_mb(roots: Mapping[str, int]) -> dict[str, float]:
+    """Megabytes (10**6) that each tree has for itself, and its share of what several have."""
+    return {name: sum(map(_proportional_bytes, pids)) / 1e6 for name, pids in _trees(roots).items()}
+
+
+def _trees(roots: Mapping[str, int]) -> dict[str, list[int]]:
+    """Each root with all below it; a root that is below another one counts for itself."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+            children[int(fields[1])].append(int(entry.name))
+    own = set(roots.values())
+
+    def below(pid: int) -> list[int]:
+        return [pid, *(p for child in children[pid] if child not in own for p in below(child))]
+
+    return {name: below(pid) for name, pid in roots.items()}
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields behind the name; empty if it has ended."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _cpu_s(pid: int) -> float:
+    return sum(map(int, _stat(pid)[11:15])) * _TICK_S
+
+
+def _written(pid: int) -> int:
+    try:
+        lines = (_PROC / str(pid) / "io").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+    return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes:"))
+
+
+def _proportional_bytes(pid: int) -> int:
+    try:
+        lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def _loopback_bytes() -> int:
+    for line in (_PROC / "net" / "dev").read_text().splitlines():
+        name, _, counts = line.partition(":")
+        if name.strip() == "lo":
+            return int(counts.split()[8])
+    return 0
