@@ -325,10 +325,9 @@ def _floor_of(fault: Planned, name: str) -> float:
 
 def _can_be_told(fault: Planned, name: str) -> bool:
     """Not of faults put together, nor of one that is over when it is done."""
-    names: list[str] = []
-    if is_dataclass(fault):
-        names = [field.name for field in fields(cast("Any", fault))]
-    return name in names and getattr(fault, name) > 0
+    value: Any = fault
+    told = {field.name for field in fields(value)} if is_dataclass(value) else set[str]()
+    return name in told and getattr(fault, name) > 0
 
 
 def _replaced(fault: Planned, name: str, number: float) -> Planned:
