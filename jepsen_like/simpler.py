@@ -325,7 +325,9 @@ def _floor_of(fault: Planned, name: str) -> float:
 
 def _can_be_told(fault: Planned, name: str) -> bool:
     """Not of faults put together, nor of one that is over when it is done."""
-    names = [field.name for field in fields(cast("Any", fault))] if is_dataclass(fault) else []
+    names: list[str] = []
+    if is_dataclass(fault):
+        names = [field.name for field in fields(cast("Any", fault))]
     return name in names and getattr(fault, name) > 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import pytest
 
@@ -121,7 +120,7 @@ def test_what_needed_a_time_and_not_a_fault_gets_quiet() -> None:
 
 
 def test_a_target_and_a_cut_become_simpler_until_that_is_too_much() -> None:
-    pause = ProcessFault(cast("ProcessFault", faults.pause("one")).deed, Hosts(("n1", "n4")), 2, 1)
+    pause = ProcessFault(faults.pause("one").deed, Hosts(("n1", "n4")), 2, 1)
     ring = faults.partition(faults.majority_ring()).drawn(HOSTS, random.Random(2))
     schedule = Schedule((Together((pause, ring)), ring), CLIENTS, None, 1)
 
