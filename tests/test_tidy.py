@@ -378,6 +378,8 @@ FLOORS: dict[str, int] = {
     "jepsen_like.sim.__main__": 2,
     "jepsen_like.sim.commands": 2,
     "jepsen_like.sim.one_seed": 2,
+    "jepsen_like.pytest_plugin": 2,
+    "jepsen_like.pytest_runs": 2,
     "jepsen_like.sim.shrink_command": 2,
     "jepsen_like.shrinking": 0,
     "jepsen_like.simpler": 1,
