@@ -6,9 +6,7 @@ Exit codes: 0 valid, 1 invalid, 2 unknown, 3 the harness failed, 64 wrong usage,
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
-import os
 import resource
 import shlex
 import sys
@@ -18,13 +16,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from jepsen_like.backends.abilities import BACKENDS, SIM
 from jepsen_like.kernel import kernel
 from jepsen_like.process_clock import process_start
+from jepsen_like.sim.interpreter import simulate
 from jepsen_like.store.commands import RUNS, diff, serve
 
 if TYPE_CHECKING:
@@ -45,6 +44,9 @@ ELSEWHERE: Final = {
     "check": "jepsen_like.file_commands:check",
     "convert": "jepsen_like.file_lint:convert",
     "lint": "jepsen_like.file_lint:lint_file",
+    "one-seed": "jepsen_like.sim.one_seed:one_seed",
+    "replay": "jepsen_like.sim.commands:replay",
+    "sim": "jepsen_like.sim.commands:sim",
 }
 """Commands whose modules are imported when they are asked for: all judges together take time."""
 
@@ -200,6 +202,8 @@ def run(
       jepsen-like run tests.py:isolate --seed 7
       jepsen-like run tests.py --repeat 20
     """
+    from jepsen_like.spec_files import load_test
+
     test = load_test(where)
     if repeat == 1:
         carry_out(test, ["run", where], seed, out, backend, keep)
@@ -237,35 +241,6 @@ def doctor(as_json: bool, clean: bool) -> None:
             click.echo(f"left by killed runs: {left}; `jepsen-like doctor --clean` removes it")
     if not any(finding.works for finding in findings if finding.kind == "backend"):
         sys.exit(EXIT_HARNESS)
-
-
-def load_test(where: str) -> Test:
-    """The Test that FILE:NAME names. Raises ClickException with a sentence; UsageError if there
-    is none."""
-    from jepsen_like.spec import SpecError, Test
-
-    path_text, _, name = where.partition(":")
-    path, name = Path(path_text), name or "test"
-    if not path.is_file():
-        raise click.UsageError(f"there is no file {path}.")
-    spec = importlib.util.spec_from_file_location(f"jepsen_like_file_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise click.UsageError(f"{path} is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses of the file look their module up
-    try:
-        spec.loader.exec_module(module)
-    except SpecError as exc:  # a harness error: what is asked for cannot be run
-        raise click.ClickException(f"{path}: {exc}") from exc
-    except Exception as exc:  # the file is the user's: whatever it raises is theirs to mend
-        raise click.UsageError(f"{path}: {type(exc).__name__}: {exc}") from exc
-    test = getattr(module, name, None)
-    if not isinstance(test, Test):
-        named = sorted(key for key, value in vars(module).items() if isinstance(value, Test))
-        raise click.UsageError(
-            f"{path} has no test named {name}; it has {', '.join(named) or 'none'}."
-        )
-    return test
 
 
 def carry_out(
@@ -338,7 +313,8 @@ def run_once(
     test: Test, words: list[str], seed: int | None, out: Path, backend: str | None, keep: bool
 ) -> RunResult:
     """Run, with progress on standard error; ends the program where there is no result."""
-    from jepsen_like.runner import HarnessError, Interrupted
+    from jepsen_like.result import EXIT_CODES
+    from jepsen_like.runner import HarnessError, Interrupted, Unfinished
     from jepsen_like.runner import run as run_test
 
     seed = test.seed if seed is None else seed
@@ -346,7 +322,7 @@ def run_once(
         test = replace(test, backend=backend)
         words = [*words, "--backend", backend]
     if test.backend == SIM and not kernel().simulates:
-        _simulate()
+        simulate()
     try:
         return run_test(
             test,
@@ -359,17 +335,12 @@ def run_once(
     except Interrupted as exc:
         click.echo(f"{exc}; everything is stopped", err=True)
         sys.exit(128 + exc.number)
+    except Unfinished as exc:
+        click.echo(f"unknown: {exc}", err=True)
+        sys.exit(EXIT_CODES["unknown"])
     except HarnessError as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(EXIT_HARNESS)
-
-
-def _simulate() -> NoReturn:
-    """The same command in an interpreter whose clocks are simulated, before it imports anything
-    that looks at them. Same process: whoever waits for it, or ends it, notices nothing."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "jepsen_like.sim", *sys.argv[1:]])  # noqa: S606
 
 
 def _have_room_for_connections() -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from jepsen_like.result import LogLine
 
-__all__ = ["LINES_MAX", "read_logs"]
+__all__ = ["LINES_MAX", "count_lines", "read_logs"]
 
 LINES_MAX: Final = 5_000
 """Kept of all files together; the rest is in the files."""
@@ -42,6 +42,23 @@ def read_logs(directory: Path, zero_s: float) -> tuple[LogLine, ...]:
     ]
     lines.sort(key=lambda line: line.at_ns)
     return tuple(lines[:LINES_MAX])
+
+
+def count_lines(
+    directory: Path, zero_s: float, marks: Mapping[str, Sequence[str]]
+) -> dict[str, int]:
+    """Of each name, how many lines of all files have one of its marks; `zero_s` as in
+    `read_logs`."""
+    texts = [
+        line.text
+        for path in sorted(directory.glob("*.log"))
+        for line in _lines(path, zero_s)
+        if line.at_ns >= 0
+    ]
+    return {
+        name: sum(any(mark in text for mark in each) for text in texts)
+        for name, each in marks.items()
+    }
 
 
 def _lines(path: Path, zero_s: float) -> Iterator[LogLine]:

@@ -6,6 +6,7 @@ nanoseconds from the start of the run, on the clock of the history.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -227,6 +228,9 @@ class RunResult:
     logs: tuple[LogLine, ...] = ()  # by time
     reigns: tuple[Reign, ...] = ()  # empty: the database was not asked
     unserved: tuple[Unserved, ...] = ()  # arrivals without a connection: not ok, not in the history
+    happened: Mapping[str, int] = field(default_factory=dict)
+    """How often the processes said that this has happened to them ("elections", "snapshots"), by
+    their logs, since the load began; empty: nobody knows what they would say."""
 
     @property
     def validity(self) -> Validity:

@@ -39,6 +39,7 @@ from jepsen_like.adapters.database import (
     NetworkedDatabase,
     RunningDatabase,
     SimulatedDatabase,
+    TellingDatabase,
     WatchedDatabase,
 )
 from jepsen_like.backends.abilities import CUT, SIM
@@ -56,15 +57,17 @@ from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.interpose import Instruments, InterposeError
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.kernel import kernel
-from jepsen_like.load import Call, arrivals, final_rate, final_reads
-from jepsen_like.logs import read_logs
+from jepsen_like.load import Call, final_rate, final_reads
+from jepsen_like.logs import count_lines, read_logs
 from jepsen_like.preloading import preloaded
 from jepsen_like.recording import Recording
 from jepsen_like.reigns import Reigns, watch
 from jepsen_like.result import FaultRecord, ReplicaComparison, RunResult, Verdict
+from jepsen_like.schedule import Schedule, planned, planned_calls
+from jepsen_like.sim.loop import SimulationError
 from jepsen_like.spec import SpecError, Test
 
-__all__ = ["HarnessError", "Interrupted", "run", "record", "run_async"]
+__all__ = ["HarnessError", "Interrupted", "Unfinished", "run", "record", "run_async"]
 
 T = TypeVar("T")
 
@@ -93,6 +96,10 @@ class HarnessError(Exception):
     """The run could not be carried out; it says nothing about the database. A sentence."""
 
 
+class Unfinished(HarnessError):
+    """It would have gone on for ever, or for longer than it may: nobody knows how it ends."""
+
+
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM; everything has been ended."""
 
@@ -117,6 +124,8 @@ def run(
     *,
     out: Path,
     seed: int | None = None,
+    schedule: Schedule | None = None,
+    limit_s: float | None = None,
     command: str = "",
     keep: bool = False,
     write: Callable[[str], None] = lambda _: None,
@@ -125,10 +134,12 @@ def run(
 
     The history can be read while it is written, and is what is left if the run is ended early.
 
-    `command` is the command line that runs it again, for the report; `keep` leaves the
-    database's files in OUT. Logs of the processes are in OUT/logs. Raises HarnessError, or
+    `schedule` takes the place of what the seed plans. `command` is the command line that runs it
+    again, for the report; `keep` leaves the database's files in OUT. Logs of the processes are in
+    OUT/logs. Raises HarnessError, Unfinished if it takes more than `limit_s` on the run's clock, or
     Interrupted, with nothing left running.
     """
+    seed = test.seed if seed is None else seed
     try:
         left = clean()
         if left:
@@ -145,11 +156,15 @@ def run(
                         test,
                         directory=directory,
                         seed=seed,
+                        schedule=schedule,
+                        limit_s=limit_s,
                         write=write,
                         history_path=out / "history.jsonl",
                     ),
-                    test.seed if seed is None else seed,
+                    seed if schedule is None else schedule.order,
                 )
+            except SimulationError as exc:
+                raise Unfinished(f"the simulation cannot go on: {exc}.") from exc
             finally:
                 try:
                     _keep_logs(directory, out / "logs")
@@ -158,7 +173,12 @@ def run(
                         shutil.rmtree(directory)
         write("judging")
         logs = read_logs(out / "logs", recording.zero_s)
-        result = replace(judge(recording, command=command), logs=logs)
+        happened = (
+            count_lines(out / "logs", recording.zero_s, test.db.happenings)
+            if isinstance(test.db, TellingDatabase)
+            else {}
+        )
+        result = replace(judge(recording, command=command), logs=logs, happened=happened)
         try:
             write_files(result, out)
         except OSError as exc:
@@ -195,30 +215,38 @@ async def record(
     *,
     directory: Path,
     seed: int | None = None,
+    schedule: Schedule | None = None,
+    limit_s: float | None = None,
     write: Callable[[str], None] = lambda _: None,
     history_path: Path | None = None,
 ) -> Recording:
     """Run the test with the database's files in `directory` (which stays).
 
     Raises HarnessError if a fault is impossible, the backend is not to be had here or cannot do
-    what the faults need, the database does not start, or its clients cannot connect.
+    what the faults need, the database does not start, or its clients cannot connect; Unfinished
+    if it takes more than `limit_s`.
     """
     seed = test.seed if seed is None else seed
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     progress = Progress(write)
+    limit = asyncio.timeout(limit_s)
     try:
-        schedule = test.schedule(seed)
-        async with AsyncExitStack() as stack:
-            backend, probing = await _network(test, schedule, progress.say)
+        plan = planned(test, seed)
+        # Of the plan, also for a shrunk schedule: other keys would make other calls of the seed
+        calls = round(test.load.rate * (total_seconds(plan.faults) + EXTRA_CALLS_S))
+        plan = schedule or plan
+        test = replace(test, load=replace(test.load, clients=plan.clients))
+        async with limit, AsyncExitStack() as stack:
+            backend, probing = await _network(test, plan.faults, progress.say)
             stack.push_async_callback(backend.close)
             progress.say(f"backend: {backend.name}")
-            database, instruments = preloaded(test.db, schedule, directory)
+            database, instruments = preloaded(test.db, plan.faults, directory)
             if instruments is not None:
                 stack.callback(instruments.close)
             db = await database.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
             prober = await stack.enter_async_context(probing)
-            keys = test.keys(round(test.load.rate * (total_seconds(schedule) + EXTRA_CALLS_S)))
+            keys = test.keys(calls)
             for workload in test.workloads:
                 mine = keys[workload.name]
                 progress.say(f"loading {len(mine)} keys of {workload.name}")
@@ -227,7 +255,13 @@ async def record(
                 test, seed, started_at, db, backend, prober, progress, history_path, instruments
             )
             stack.callback(run.recorder.close)
-            return await run.carry_out(schedule, keys)
+            return await run.carry_out(plan, keys)
+    except TimeoutError as exc:
+        if not limit.expired():
+            raise
+        raise Unfinished(
+            f"the run did not come to its end within {limit_s:g} s of its own time."
+        ) from exc
     except (BackendError, DatabaseError, ClientError, InterposeError, SpecError) as exc:
         raise HarnessError(str(exc)) from exc
 
@@ -287,9 +321,7 @@ class _Run:
         self.late_ns = 0
         self.site = Site(db, backend, prober, self.clock, progress.say, instruments)
 
-    async def carry_out(
-        self, schedule: Sequence[Planned], keys: Mapping[str, Sequence[int]]
-    ) -> Recording:
+    async def carry_out(self, plan: Schedule, keys: Mapping[str, Sequence[int]]) -> Recording:
         test = self.test
         leaders = dict(await self.db.leaders())
         groups: dict[tuple[str, int | str], str] = {}
@@ -315,7 +347,7 @@ class _Run:
                 f"load: {test.load.rate:g} calls/s from {len(test.db.hosts)} hosts, "
                 f"deadline {test.load.deadline_s * 1000:g} ms"
             )
-            faults = await self._load_and_faults(dispatcher, schedule, keys)
+            faults = await self._load_and_faults(dispatcher, plan, keys)
             asked = set(zip(self.history.workload, self.history.key, strict=True))
             used = [place for place in groups if place in asked]
             unread: tuple[tuple[Call, str], ...] = ()
@@ -371,26 +403,20 @@ class _Run:
     async def _load_and_faults(
         self,
         dispatcher: Dispatcher,
-        schedule: Sequence[Planned],
+        schedule: Schedule,
         keys: Mapping[str, Sequence[int]],
     ) -> tuple[FaultRecord, ...]:
         """The load runs for as long as the faults take, or until a check on the run says invalid:
 
         then the fault at work is healed, and is no record, for nobody verified its end.
         """
-        test = self.test
-        plan = arrivals(
-            test.calls(keys, self.seed),
-            hosts=test.db.hosts,
-            rate=test.load.rate,
-            rng=test.rng("arrivals", self.seed),
-        )
+        plan = schedule.chosen(planned_calls(self.test, self.seed, keys))
         stop = self.stop
         ledger = _Ledger(self.recorder)
 
         async def inject() -> None:
             try:
-                for fault in schedule:
+                for fault in schedule.faults:
                     await strike(fault, self.site, ledger)
                     await asyncio.sleep(fault.rest_s)
             finally:
@@ -399,7 +425,7 @@ class _Run:
         injecting = asyncio.ensure_future(inject())
         asides = [asyncio.ensure_future(self._tick()), asyncio.ensure_future(self._be_punctual())]
         if isinstance(self.db, WatchedDatabase):
-            watching = watch(self.db, test.db.hosts, self.clock.now_ns, self.reigns)
+            watching = watch(self.db, self.test.db.hosts, self.clock.now_ns, self.reigns)
             asides.append(asyncio.ensure_future(watching))
         try:
             await dispatcher.run(plan, stop)

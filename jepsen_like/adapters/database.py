@@ -42,6 +42,7 @@ __all__ = [
     "EndableDatabase",
     "PreloadableDatabase",
     "SimulatedDatabase",
+    "TellingDatabase",
 ]
 
 
@@ -235,6 +236,16 @@ class EndableDatabase(RunningDatabase, Protocol):
 
     async def kill(self, host: str) -> None:
         """End the host's member. Raises DatabaseError."""
+
+
+@runtime_checkable
+class TellingDatabase(Protocol):
+    """A database whose logs say what happens to it."""
+
+    @property
+    def happenings(self) -> Mapping[str, Sequence[str]]:
+        """Of each kind ("elections", "snapshots", "membership changes"), words of the lines that
+        tell of one."""
 
 
 @runtime_checkable

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from jepsen_like import Test
-from jepsen_like.__main__ import load_test, main
+from jepsen_like.__main__ import main
+from jepsen_like.spec_files import load_test
 
 SPEC = """
 from jepsen_like import Test, checks, faults, leader_of, load, workloads

@@ -23,7 +23,9 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUN_ELSEWHERE = {
     "jepsen-like demo": "tests/process/test_demo.py",
     "jepsen-like pacelc": "tests/process/test_pacelc.py",
+    "jepsen-like replay": "tests/process/test_seeds.py",
     "jepsen-like run": "tests/process/test_examples.py",
+    "jepsen-like sim": "tests/process/test_seeds.py",
 }
 """Commands of their own length, and the test that runs them."""
 
