@@ -360,6 +360,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.models": 0,
     "jepsen_like.checks": 0,
     "jepsen_like.figures": 0,
+    "jepsen_like.corner_stores": 0,
     "jepsen_like.clients": 1,
     "jepsen_like.dispatch": 1,
     "jepsen_like.doctor": 1,
