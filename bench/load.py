@@ -2,11 +2,11 @@
 
     python -m bench.load DSN OPERATION CONNECTIONS SECONDS ROWS [WARM_UP_SECONDS]
 
-OPERATION is insert, select, select:LEVEL (a level of consistency of this database), or one of
-ycsb-a, ycsb-b and ycsb-c (reads and updates of keys, of which some are much more wanted than
-others); all of table `bench`, whose ids 0 to ROWS - 1 are there. Prints `measuring` when the
-warm-up is over, then one JSON object: operations per second, latencies in milliseconds, and the CPU
-of this client.
+OPERATION is connect (a connection for one statement), insert, select, select:LEVEL (a level of
+consistency of this database), or one of ycsb-a, ycsb-b and ycsb-c (reads and updates of keys, of
+which some are much more wanted than others); all of table `bench`, whose ids 0 to ROWS - 1 are
+there. Prints `measuring` when the warm-up is over, then one JSON object: operations per second,
+latencies in milliseconds, and the CPU of this client.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import random
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import accumulate
 from typing import Any, Final, TypeAlias
 
@@ -72,6 +73,12 @@ async def mixing(connection: Connection, number: int, rows: int, updates: float)
     return one
 
 
+async def connecting(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("SELECT 1")
+    await connection.close()
+
+
 async def operations(operation: str, pool: list[Connection], rows: int) -> list[Operation]:
     """One for each connection."""
     kind, _, level = operation.partition(":")
@@ -96,6 +103,10 @@ async def main(
     warm_up_s: float = WARM_UP_S,
 ) -> dict[str, Any]:
     pool = [await asyncpg.connect(dsn) for _ in range(connections)]
+    if operation == "connect":
+        ways: list[Operation] = [partial(connecting, dsn)] * connections
+    else:
+        ways = await operations(operation, pool, rows)
     now = time.perf_counter
     took: list[float] = []
     running = True
@@ -106,7 +117,7 @@ async def main(
             await one()
             took.append(now() - began)
 
-    work = asyncio.gather(*map(loop, await operations(operation, pool, rows)))
+    work = asyncio.gather(*map(loop, ways))
     await asyncio.wait([work], timeout=warm_up_s)
     took.clear()
     print("measuring", flush=True)

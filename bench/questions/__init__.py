@@ -9,7 +9,18 @@ from bench.question import Question
 
 __all__ = ["NAMES", "questions"]
 
-NAMES: Final = ("writes", "reads", "tpc", "rows", "idle", "start")
+NAMES: Final = (
+    "writes",
+    "reads",
+    "tpc",
+    "ycsb",
+    "two_shards",
+    "storm",
+    "shards",
+    "rows",
+    "idle",
+    "start",
+)
 
 
 def questions() -> dict[str, Question]:
