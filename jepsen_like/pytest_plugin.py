@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--jl-report",
         type=Path,
         metavar="DIR",
-        help="Keep the report of every run here, not of those that fail alone.",
+        help="Keep what every run leaves here, not what failing ones leave alone.",
     )
 
 

@@ -15,7 +15,8 @@ import click
 
 from jepsen_like.file_options import Duration
 from jepsen_like.sim.commands import noted, refuse_what_cannot_be_simulated, version_of
-from jepsen_like.sim.seeds import SeedError, SeedResult, read_seed, run_seed
+from jepsen_like.sim.seed_result import SeedError, SeedResult, read_seed
+from jepsen_like.sim.seeds import run_seed
 from jepsen_like.sim.shrunk import ShrunkSeed, shrink_seed
 from jepsen_like.simpler import RUNS
 from jepsen_like.spec_files import load_test

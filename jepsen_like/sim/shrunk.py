@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from jepsen_like.load import Arrival
 from jepsen_like.schedule import Schedule, planned, planned_calls, planned_keys
-from jepsen_like.sim.seeds import LIMIT_S, TIMEOUT_S, SeedError, SeedResult, run_seed
+from jepsen_like.sim.seed_result import LIMIT_S, SeedError, SeedResult
+from jepsen_like.sim.seeds import TIMEOUT_S, Simulator
 from jepsen_like.simpler import RUNS, Key, in_a_sentence, in_words, lasts_s, simplest
 from jepsen_like.spec_files import load_test
 
@@ -78,9 +79,7 @@ def shrink_seed(
 
     def run(candidate: Schedule, where: Path) -> tuple[SeedResult, _Failure]:
         shutil.rmtree(where, ignore_errors=True)
-        result = run_seed(
-            file,
-            name,
+        result = simulator.run_seed(
             failed.seed,
             schedule=candidate,
             out=where,
@@ -102,11 +101,12 @@ def shrink_seed(
         say(f"run {tried} of {runs}: {_size(candidate)}: {verdict}")
         return is_same
 
-    try:
-        best = simplest(schedule, calls, fails, runs=runs, suspects=failure.keys, say=say)
-    finally:
-        shutil.rmtree(trial, ignore_errors=True)
-    result, found = run(best.schedule, out)
+    with Simulator(file, name) as simulator:
+        try:
+            best = simplest(schedule, calls, fails, runs=runs, suspects=failure.keys, say=say)
+        finally:
+            shutil.rmtree(trial, ignore_errors=True)
+        result, found = run(best.schedule, out)
     if not found.checks & failure.checks:
         raise SeedError(
             f"the same schedule failed and then did not ({result.verdict}: {result.reason}): the "

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jepsen_like.sim.seeds import read_seed
+from jepsen_like.sim.seed_result import read_seed
 
 ROOT = Path(__file__).parents[2]
 
