@@ -178,11 +178,12 @@ class _Steps:
         """The first of its simpler forms that fails takes a fault's place, until none does."""
         place = 0
         while place < len(self._best.faults):
-            if not any(
-                self._search.takes(self._with(place, simpler))
+            if any(
+                self._search.takes(self._with(place, *flat([simpler])))
                 for simpler in simpler_forms(self._best.faults[place])
             ):
-                place += 1
+                continue
+            place += 1
 
     def _clients(self) -> None:
         least(
@@ -239,9 +240,9 @@ class _Steps:
         lasting = (n for n, arrival in enumerate(self._calls) if arrival.at_ns <= until_ns)
         return list(self._best.chosen(lasting))
 
-    def _with(self, place: int, fault: Planned) -> Schedule:
+    def _with(self, place: int, *instead: Planned) -> Schedule:
         faults = self._best.faults
-        return replace(self._best, faults=(*faults[:place], fault, *faults[place + 1 :]))
+        return replace(self._best, faults=(*faults[:place], *instead, *faults[place + 1 :]))
 
 
 def _until_ns(schedule: Schedule) -> float:
@@ -275,8 +276,8 @@ def simpler_forms(fault: Planned) -> Iterator[Planned]:
     """The same for fewer hosts, or with less at once; what is easiest to understand first."""
     if isinstance(fault, Together):
         yield from fault.parts
-        for gone in range(len(fault.parts)) if len(fault.parts) > 2 else ():
-            yield Together(fault.parts[:gone] + fault.parts[gone + 1 :])
+    if isinstance(fault, Together | Package):
+        yield from (type(fault)(parts) for parts in _fewer_or_simpler(fault))
         return
     if isinstance(fault, Flapping):
         yield Partition(fault.cut, fault.hold_s, fault.rest_s)
@@ -287,6 +288,19 @@ def simpler_forms(fault: Planned) -> Iterator[Planned]:
     if isinstance(target, Hosts) and len(target.names) > 1:
         for fewer in _fewer(target):
             yield cast("Planned", replace(cast("Any", fault), target=fewer))
+
+
+def _fewer_or_simpler(fault: Together | Package) -> Iterator[tuple[Planned, ...]]:
+    """Half of the parts, then all but one, then one of them simpler."""
+    parts = fault.parts
+    if len(parts) > 3:
+        yield parts[: len(parts) // 2]
+        yield parts[len(parts) // 2 :]
+    if len(parts) > 1 and not (isinstance(fault, Together) and len(parts) == 2):
+        yield from (parts[:gone] + parts[gone + 1 :] for gone in range(len(parts)))
+    for place, part in enumerate(parts):
+        for form in simpler_forms(part):
+            yield (*parts[:place], form, *parts[place + 1 :])
 
 
 def _simpler_cuts(cut: object) -> Iterator[Isolate]:

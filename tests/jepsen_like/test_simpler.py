@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from jepsen_like import faults, leader_of
-from jepsen_like.faults.compose import Together
+from jepsen_like.faults.compose import Package, Together
 from jepsen_like.faults.cuts import Isolate
 from jepsen_like.faults.fault import Healthy, Planned, draw, total_seconds
 from jepsen_like.faults.partitions import Partition
@@ -137,6 +137,33 @@ def test_a_target_and_a_cut_become_simpler_until_that_is_too_much() -> None:
     assert first.target == Host("n4")
     assert isinstance(second, Partition)
     assert isinstance(second.cut, Isolate)
+
+
+def test_what_repeats_beside_another_fault_is_repeated_less() -> None:
+    """Twelve kills beside slow links, of which two are needed, and the links are not."""
+    kill, slow = KINDS[0](), KINDS[4]()
+    planned = faults.together(slow, faults.package(kill, times=12))
+    schedule = Schedule(draw([planned], HOSTS, random.Random(4)), CLIENTS, None, 1)
+
+    def kills(fault: Planned) -> int:
+        parts = fault.parts if isinstance(fault, Together | Package) else ()
+        return (fault.kind == "kill") + sum(map(kills, parts))
+
+    found = simplest(schedule, [], lambda tried: sum(map(kills, tried.faults)) >= 2).schedule
+    assert [fault.kind for fault in found.faults] == ["kill", "kill"]
+
+    beside = simplest(
+        schedule,
+        [],
+        lambda tried: any(
+            isinstance(fault, Together)
+            and sum(map(kills, fault.parts)) >= 2
+            and "slow" in {part.kind for part in fault.parts}
+            for fault in tried.faults
+        ),
+    ).schedule
+    (both,) = beside.faults
+    assert kills(both) == 2
 
 
 def test_every_simpler_form_can_be_written_and_none_is_what_it_was() -> None:
