@@ -56,7 +56,7 @@ class _Moments(NamedTuple):
     """How many numbers, their sum and that of their squares, exact; NaN if one is not finite. As
     text three words, of which nothing is lost: `3 4.50 8.1250`."""
 
-    count: int
+    rows: int
     total: Decimal
     squares: Decimal
 
@@ -68,28 +68,28 @@ class _Moments(NamedTuple):
     def added(parts: Iterable[_Moments]) -> _Moments:
         """Of all that they are of. Exact sums have one value and one scale in any order."""
         add = numerics.EXACT.add
-        count, total, squares = 0, Decimal(0), Decimal(0)
+        rows, total, squares = 0, Decimal(0), Decimal(0)
         for part in parts:
-            count += part.count
+            rows += part.rows
             total, squares = add(total, part.total), add(squares, part.squares)
-        return _Moments(count, total, squares)
+        return _Moments(rows, total, squares)
 
     @staticmethod
     def read(text: str) -> _Moments:
-        count, total, squares = text.split(" ")
-        return _Moments(int(count), Decimal(total), Decimal(squares))
+        rows, total, squares = text.split(" ")
+        return _Moments(int(rows), Decimal(total), Decimal(squares))
 
     @property
     def text(self) -> str:
-        return f"{self.count} {self.total} {self.squares}"
+        return f"{self.rows} {self.total} {self.squares}"
 
     def variance(self, *, is_sample: bool, is_root: bool) -> Value:
         """Or the root of it; None of too few numbers."""
-        if self.count <= is_sample:
+        if self.rows <= is_sample:
             return None
         if not self.squares.is_finite():
             return "NaN"
-        exact, count = numerics.EXACT, Decimal(self.count)
+        exact, count = numerics.EXACT, Decimal(self.rows)
         above = exact.subtract(
             exact.multiply(count, self.squares), exact.multiply(self.total, self.total)
         )
