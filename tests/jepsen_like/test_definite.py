@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from jepsen_like.history import NEVER_COMMITTED, Operation, contradicted, in_words
+from jepsen_like.history import NEVER_COMMITTED, Operation, Outcome, contradicted, in_words
 
 
-def op(f: str, value: Any, outcome: str, at: int, output: Any = None, **more: Any) -> Operation:
+def op(f: str, value: Any, outcome: Outcome, at: int, output: Any = None, **more: Any) -> Operation:
     error = more.pop("error", "" if outcome == "ok" else "refused")
     process = more.pop("process", at)
     return Operation(
