@@ -11,7 +11,10 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from jepsen_like.interpose import PowerCut
 
 __all__ = ["Kernel", "LoopFactory", "kernel", "replace_kernel"]
 
@@ -35,6 +38,10 @@ class Kernel(Protocol):
 
     def new_loop(self, seed: int) -> LoopFactory | None:
         """What makes the loop of a run; None: asyncio's own way."""
+
+    def power_cut(self) -> PowerCut | None:
+        """What becomes of files when the power goes, where the kernel itself knows what was
+        synced; None: journals of processes have to say it."""
 
     @property
     def simulates(self) -> bool:
@@ -70,6 +77,9 @@ class LinuxKernel:
         except OSError:
             return False
         return any(_target(handle) in sockets for handle in handles)
+
+    def power_cut(self) -> None:
+        return None
 
     @property
     def simulates(self) -> bool:

@@ -29,5 +29,7 @@ def preloaded(
     place = directory / "interpose"
     # In a simulation there is nothing to load: `jepsen_like.sim.shown_clock` reads the same page
     library = place if kernel().simulates else build(place)
-    instruments = Instruments(library, place, records=Offer.JOURNAL in wanted)
+    instruments = Instruments(
+        library, place, records=Offer.JOURNAL in wanted, power_cut=kernel().power_cut()
+    )
     return db.preloaded(instruments), instruments

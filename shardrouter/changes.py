@@ -21,7 +21,7 @@ from shardrouter.drawn import check_selected, rows_at_most
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.generated import refuse_selected
 from shardrouter.locality import Leaf, changes_alone, inserts_alone, reads_alike
-from shardrouter.outputs import Outputs
+from shardrouter.outputs import Outputs, leave_open
 from shardrouter.placing import Place, pins_of, place, reliance
 from shardrouter.planned import (
     Constant,
@@ -223,6 +223,7 @@ def _selected(outputs: Outputs, columns: Sequence[Column], sent: int, drawn: int
         if source is not None and casts.find(source, kind, Context.ASSIGNMENT) is None:
             raise not_assignable(column.name, kind, source, 0)
     own = [source or kind for source, kind in zip(outputs.kinds, kinds, strict=True)]
+    leave_open(outputs, own)
     texts = []
     for i, (column, kind, source) in enumerate(zip(columns, kinds, own, strict=True)):
         modifier = outputs.modifiers[i] if source is kind else types.NO_MODIFIER

@@ -52,9 +52,12 @@ def _deduced(node: syntax.InList, parameter: syntax.ParameterReference, scope: S
             found = [common_type(kinds, "IN")]
         if found and found[0].element is not None:  # there are no arrays of arrays
             found = []
+    first: list[Type] = []
     if not found:
         found = [TEXT if scope.is_open(i) else scope.expression(i).type for i in node.items]
-    found = [TEXT if kind is types.VARCHAR else kind for kind in found]  # it has no operators
+    elif any(_is_same(parameter, item) for item in alone):
+        first = found  # of the array, before it is compared
+    found = first + [TEXT if kind is types.VARCHAR else kind for kind in found]  # has no operators
     if any(kind is not found[0] for kind in found):
         raise StatementError(
             f"inconsistent types deduced for parameter ${parameter.number}",
@@ -62,6 +65,10 @@ def _deduced(node: syntax.InList, parameter: syntax.ParameterReference, scope: S
             position=parameter.position,
         )
     return found[0]
+
+
+def _is_same(parameter: syntax.ParameterReference, node: syntax.Expression) -> bool:
+    return isinstance(node, syntax.ParameterReference) and node.number == parameter.number
 
 
 def _alike_items(

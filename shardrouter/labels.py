@@ -33,7 +33,7 @@ def _figured(node: syntax.Expression) -> tuple[str, int]:
         case syntax.Case():
             name, worth = _figured(node.default) if node.default is not None else ("", 0)
             return (name, 2) if worth == 2 else ("case", 1)
-        case syntax.Subscript() | syntax.Slice():
+        case syntax.Subscript() | syntax.Slice() | syntax.Collated():
             return _figured(node.operand)
         case syntax.Exists():
             return "exists", 2

@@ -230,7 +230,9 @@ class _View:
                 and self.is_restricted(left.column, restricted)
                 and self.is_restricted(right.column, restricted)
             ):
-                self._alike[self._root(left.column)] = self._root(right.column)
+                mine, other = self._root(left.column), self._root(right.column)
+                if mine != other:  # or a root would stand for itself, and none be found any more
+                    self._alike[mine] = other
 
     def is_restricted(self, column: tuple[int, str] | None, numbers: frozenset[int]) -> bool:
         """Whether its relation's rows, and no other's of the same column, count only if ..."""

@@ -18,7 +18,16 @@ from shardrouter.translate import Scope
 from shardrouter.typed import Typed, assigned, collated, implicit, is_mixed
 from shardrouter.types import NO_MODIFIER, TEXT, Type
 
-__all__ = ["Item", "Outputs", "Ranked", "Rows", "Selected", "SetOperation", "item_types"]
+__all__ = [
+    "Item",
+    "Outputs",
+    "Ranked",
+    "Rows",
+    "Selected",
+    "SetOperation",
+    "item_types",
+    "leave_open",
+]
 
 
 @dataclass
@@ -82,6 +91,17 @@ class Outputs(Protocol):
         """SQLite's text, each column in the type that is wanted. `distinct`: rows are compared
         by whoever reads them, so that collations are written."""
         ...
+
+
+def leave_open(outputs: Outputs, kinds: Sequence[Type]) -> None:
+    """Before what is around a SELECT gives types to its columns: a parameter with COLLATE behind it
+    takes none of them, as PostgreSQL has it, so that nothing tells what it is."""
+    if not isinstance(outputs, Selected):
+        return
+    for item, kind in zip(outputs.items, kinds, strict=True):
+        node = item.node
+        if item.typed is None and isinstance(node, syntax.ParameterReference) and node.collated:
+            item.typed = Typed(item.scope.parameters.leave_open(node), kind)
 
 
 def item_types(outputs: Outputs) -> tuple[Type, ...]:
@@ -264,6 +284,8 @@ class SetOperation:
             common_type([a, b], operator) if a is not None or b is not None else None
             for a, b in zip(self.left.kinds, self.right.kinds, strict=True)
         ]
+        for branch in (self.left, self.right):
+            leave_open(branch, [kind or TEXT for kind in self._kinds])
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -305,13 +305,14 @@ class _Rewriting:
         return True
 
     def collate(self, token: Token) -> bool:
-        """COLLATE "C" is what there is: text compares by code point."""
+        """COLLATE "C" is what there is: text compares by code point. Said as a cast to no type."""
         at = self._at + 1
         if self._follows("pg_catalog", "."):
             at += 2
         name = self._tokens[at] if at < len(self._tokens) else None
-        if name is None or name.kind is not Kind.NAME or name.text not in _COLLATIONS:
+        if name is None or name.text not in _COLLATIONS[name.kind is Kind.NAME]:
             return False
+        self._out += [_as(token, Kind.MARK, "::"), _as(token, Kind.WORD, COLLATED)]
         self._at = at + 1
         return True
 
@@ -411,7 +412,15 @@ def _as(token: Token, kind: Kind, text: str) -> Token:
     return Token(kind, text, token.start, token.end, token.source)
 
 
-_COLLATIONS: Final = frozenset({"C", "POSIX", "default", "ucs_basic"})
+COLLATED: Final = "\0collated"
+"""What COLLATE is a cast to."""
+
+_COLLATIONS: Final = (
+    frozenset({"default", "ucs_basic"}),
+    frozenset({"C", "POSIX", "default", "ucs_basic"}),
+)
+"""In which text sorts by code point, as all text here; without and with quotes."""
+
 _INTERVAL_FIELDS: Final = ("years", "months", "weeks", "days", "hours", "mins", "secs")
 _ZONED: Final = frozenset({"time", "timestamp"})
 _TYPE_WORDS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {

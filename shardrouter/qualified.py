@@ -1,8 +1,8 @@
-"""What stands in pg_catalog, named with or without it: types, functions, operators, collations.
+"""What stands in pg_catalog, named with or without it: types, functions, operators.
 
-`x::pg_catalog.text`, `pg_catalog.now()`, `a OPERATOR(pg_catalog.~) b` and
-`x COLLATE pg_catalog.default` are what `x::text`, `now()`, `a ~ b` and `x` are. Clients that must
-not depend on the search path (psql, pg_dump) write everything so. Tables keep their schema.
+`x::pg_catalog.text`, `pg_catalog.now()` and `a OPERATOR(pg_catalog.~) b` are what `x::text`,
+`now()` and `a ~ b` are. Clients that must not depend on the search path (psql, pg_dump) write
+everything so. Tables keep their schema.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from shardrouter.lexer import Kind, Token
 
 __all__ = ["unqualified"]
 
-_TRIGGERS: Final = frozenset({"pg_catalog", "information_schema", "operator", "collate", "char"})
-_SAME_ORDER: Final = frozenset({"default", "C", "POSIX", "ucs_basic", "c"})
-"""Collations in which text sorts by code point, as all text here."""
+_TRIGGERS: Final = frozenset({"pg_catalog", "information_schema", "operator", "char"})
 
 _SYSTEM_ARRAYS: Final = frozenset(
     {"oid", "name", "regtype", "regclass", "regproc", "regnamespace", "regrole", "aclitem", "xid"}
@@ -60,17 +58,6 @@ def unqualified(tokens: Sequence[Token]) -> Sequence[Token]:
             if inner < end and tokens[inner].kind is Kind.OPERATOR and is_mark(inner + 1, ")"):
                 out.append(tokens[inner])
                 at = inner + 2
-                continue
-        if token.is_word("collate"):
-            inner = at + 1
-            if inner + 1 < end and tokens[inner].is_word("pg_catalog") and is_mark(inner + 1, "."):
-                inner += 2
-            if (
-                inner < end
-                and tokens[inner].kind in (Kind.WORD, Kind.NAME)
-                and tokens[inner].text in _SAME_ORDER
-            ):
-                at = inner + 1
                 continue
         if is_type and token.kind is Kind.NAME and token.text == "char":
             out.append(_as_word(token, '"char"'))

@@ -21,6 +21,7 @@ __all__ = [
     "ParameterReference",
     "ColumnReference",
     "TypeCast",
+    "Collated",
     "Negation",
     "Prefix",
     "Binary",
@@ -120,8 +121,11 @@ class NullLiteral:
 
 @dataclass(frozen=True)
 class ParameterReference:
+    """`collated`: with COLLATE behind it, which a query cannot give the type of its columns."""
+
     number: int
     position: int = 0
+    collated: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,14 @@ class TypeName:
 class TypeCast:
     operand: Expression
     type: TypeName
+
+
+@dataclass(frozen=True)
+class Collated:
+    """`operand COLLATE name`, of what has a type; `position` is the clause's."""
+
+    operand: Expression
+    position: int = 0
 
 
 @dataclass(frozen=True)
@@ -351,6 +363,7 @@ Expression: TypeAlias = (
     | ParameterReference
     | ColumnReference
     | TypeCast
+    | Collated
     | Negation
     | Prefix
     | Binary
@@ -381,7 +394,7 @@ def position_of(node: Expression) -> int:
             return 0
         case TypeCast() | Not() | IsTest() | InList() | Between() | Like() | Subscript() | Slice():
             return position_of(node.operand)
-        case InQuery() | Quantified():
+        case InQuery() | Quantified() | Collated():
             return position_of(node.operand)
         case Logical():
             return position_of(node.operands[0])

@@ -192,6 +192,8 @@ class Scope(Names):
                 return self._prefixed(node.operator, node.operand, node.position)
             case syntax.TypeCast():
                 return self._cast(node)
+            case syntax.Collated():
+                return self._collated(node)
             case syntax.Binary():
                 return self.binary(node)
             case syntax.Logical():
@@ -433,6 +435,16 @@ class Scope(Names):
         return Typed(f"(CASE {text} ELSE {last.sql} END)", kind, modifier=modifier)
 
     # ---- casts
+
+    def _collated(self, node: syntax.Collated) -> Typed:
+        typed = self.expression(node.operand)
+        if not types.is_text(typed.type.element or typed.type):
+            raise StatementError(
+                f"collations are not supported by type {typed.type.name}",
+                sqlstate="42804",
+                position=node.position,
+            )
+        return typed
 
     def _cast(self, node: syntax.TypeCast) -> Typed:
         name = node.type

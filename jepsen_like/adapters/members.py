@@ -27,8 +27,10 @@ from jepsen_like.workloads.register import Register
 from jepsen_like.workloads.workload import Workload
 
 __all__ = [
+    "AskedGroup",
     "Connection",
     "MemberDatabase",
+    "MemberPrograms",
     "MemberStatus",
     "MembersDidNotStart",
     "Place",
@@ -144,7 +146,8 @@ class MemberDatabase(ABC):
             for place in places
         }
         reached = {place.host: await backend.reach(place.host, place.clients) for place in places}
-        running = RunningMembers(self, processes, reached, {p.host: p.clients[1] for p in places})
+        programs = MemberPrograms(processes, {place.host: place.clients[1] for place in places})
+        running = RunningMembers(self, programs, reached)
         say(f"starting {self.group} on {', '.join(self.hosts)}")
         try:
             await running.boot()
@@ -162,46 +165,77 @@ class MembersDidNotStart(Exception):
     """A sentence."""
 
 
-class RunningGroup(ABC):
-    """Questions to the members of one group, past all links. How a member is reached, ended and
-    started again a subclass says."""
+class AskedGroup(ABC):
+    """What is found out about the members of one group by asking them, past all links."""
 
     def __init__(self, group: str, hosts: Sequence[str]) -> None:
         self.group = group
         self.hosts = tuple(hosts)
 
     @abstractmethod
-    async def open(self, host: str) -> Connection:
-        """Raises OSError."""
+    async def status(self, host: str) -> MemberStatus | None:
+        """What the member of the host says; None: it does not answer."""
 
-    def check(self) -> None:
-        """Raises MembersDidNotStart if one of them cannot answer any more."""
+    def check(self, hosts: Sequence[str]) -> None:
+        """Raises MembersDidNotStart if one of these cannot answer any more."""
         return
 
     async def until_ready(self) -> None:
         """Until one leads and all answer. Raises MembersDidNotStart."""
-        await self._until(self._is_ready, "nobody leads")
+        await self.until(self.is_ready, "nobody leads", self.hosts)
 
     async def until_answers(self, host: str) -> None:
-        await self._until(lambda: self.answers(host), "it does not answer")
+        await self.until(lambda: self.answers(host), "it does not answer", [host])
 
-    async def _until(self, condition: Callable[[], Awaitable[bool]], otherwise: str) -> None:
+    async def until(
+        self,
+        condition: Callable[[], Awaitable[bool]],
+        otherwise: str,
+        needed: Sequence[str] = (),
+    ) -> None:
+        """Until it holds. Raises MembersDidNotStart, with the words `otherwise` after
+        START_TIMEOUT_S, and at once if one of the hosts that are `needed` has no process."""
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while not await condition():
-                    self.check()
+                    self.check(needed)
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
             raise MembersDidNotStart(f"{otherwise} after {START_TIMEOUT_S:g} s.") from None
 
-    async def _is_ready(self) -> bool:
-        answers = [await self._status(host) for host in self.hosts]
+    async def is_ready(self) -> bool:
+        answers = [await self.status(host) for host in self.hosts]
         return all(answers) and any(answer.leads for answer in answers if answer)
 
     async def answers(self, host: str) -> bool:
-        return await self._status(host) is not None
+        return await self.status(host) is not None
 
-    async def _status(self, host: str) -> MemberStatus | None:
+    async def leaders(self) -> Mapping[str, str]:
+        answers = await asyncio.gather(*map(self.status, self.hosts))
+        led = [
+            (answer.term, host)
+            for host, answer in zip(self.hosts, answers, strict=True)
+            if answer is not None and answer.leads
+        ]
+        return {self.group: max(led)[1]} if led else {}
+
+    async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
+        return dict.fromkeys(keys, self.group)
+
+
+class RunningGroup(AskedGroup):
+    """Members that hold registers, each reached by a `Connection`. How one is reached, ended and
+    started again a subclass says."""
+
+    @abstractmethod
+    async def open(self, host: str) -> Connection:
+        """To the member of the host. Raises OSError."""
+
+    async def open_for(self, host: str) -> Connection:
+        """What a client of the host speaks to: here its own member. Raises OSError."""
+        return await self.open(host)
+
+    async def status(self, host: str) -> MemberStatus | None:
         try:
             async with asyncio.timeout(STATUS_TIMEOUT_S):
                 connection = await self.open(host)
@@ -220,7 +254,7 @@ class RunningGroup(ABC):
             )
 
         async def load(some: Sequence[int]) -> None:
-            connection = await self.open(self.hosts[0])
+            connection = await self.open_for(self.hosts[0])
             try:
                 for key in some:
                     await connection.perform(Call("write", key, workload.initial, workload.name))
@@ -238,77 +272,95 @@ class RunningGroup(ABC):
         self, host: str, workloads: Sequence[Workload], deadline_s: float
     ) -> MemberClient:
         try:
-            return MemberClient(await self.open(host))
+            return MemberClient(await self.open_for(host))
         except OSError as exc:
             raise ClientError(f"no connection to {self.group} on {host}: {exc}") from exc
 
-    async def leaders(self) -> Mapping[str, str]:
-        answers = await asyncio.gather(*map(self._status, self.hosts))
-        led = [
-            (answer.term, host)
-            for host, answer in zip(self.hosts, answers, strict=True)
-            if answer is not None and answer.leads
-        ]
-        return {self.group: max(led)[1]} if led else {}
 
-    async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
-        return dict.fromkeys(keys, self.group)
+class MemberPrograms:
+    """The processes that the harness has started, one on each host."""
+
+    def __init__(self, processes: Mapping[str, Program], ports: Mapping[str, int]) -> None:
+        self._processes = processes
+        self._ports = ports  # on which members listen for clients
+
+    def __getitem__(self, host: str) -> Program:
+        return self._processes[host]
+
+    async def start(self) -> None:
+        """All. Raises MembersDidNotStart."""
+        try:
+            for process in self._processes.values():
+                await process.start()
+        except ProgramError as exc:
+            raise MembersDidNotStart(str(exc)) from exc
+
+    def check(self, hosts: Sequence[str]) -> None:
+        """Raises MembersDidNotStart if one of theirs has ended."""
+        try:
+            for host in hosts:
+                self._processes[host].check()
+        except ProgramError as exc:
+            raise MembersDidNotStart(str(exc)) from exc
+
+    def listens(self, host: str) -> bool:
+        """Whether it is its process that has the port, by the word of the kernel."""
+        return kernel().listens(self._processes[host].pid, self._ports[host])
+
+    async def start_again(self, host: str) -> None:
+        """The process that ends or has ended. Raises MembersDidNotStart."""
+        await self._processes[host].wait()
+        try:
+            await self._processes[host].start()
+        except ProgramError as exc:
+            raise MembersDidNotStart(str(exc)) from exc
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(process.terminate() for process in self._processes.values()))
 
 
 class RunningMembers(RunningGroup):
-    """The processes that the harness has started."""
+    """A group whose processes the harness has started."""
 
     def __init__(
         self,
         database: MemberDatabase,
-        processes: Mapping[str, Program],
+        programs: MemberPrograms,
         reached: Mapping[str, Endpoint],
-        ports: Mapping[str, int],
     ) -> None:
-        super().__init__(database.group, tuple(processes))
+        super().__init__(database.group, database.hosts)
         self._database = database
-        self._processes = processes
+        self._programs = programs
         self._reached = reached
-        self._ports = ports  # on which members listen for clients
 
     async def open(self, host: str) -> Connection:
         return await self._database.open(self._reached[host])
 
     async def boot(self) -> None:
         """Start all; returns when one leads and all answer. Raises MembersDidNotStart."""
-        try:
-            for process in self._processes.values():
-                await process.start()
-        except ProgramError as exc:
-            raise MembersDidNotStart(str(exc)) from exc
+        await self._programs.start()
         await self.until_ready()
 
-    def check(self) -> None:
-        try:
-            for process in self._processes.values():
-                process.check()
-        except ProgramError as exc:
-            raise MembersDidNotStart(str(exc)) from exc
+    def check(self, hosts: Sequence[str]) -> None:
+        self._programs.check(hosts)
 
     def pid(self, host: str) -> int:
-        return self._processes[host].pid
+        return self._programs[host].pid
 
     async def answering_pid(self, host: str) -> int | None:
         """It answers, and whose port that is the kernel says."""
         pid = self.pid(host)
-        is_its = await self.answers(host) and kernel().listens(pid, self._ports[host])
-        return pid if is_its else None
+        return pid if await self.answers(host) and self._programs.listens(host) else None
 
     async def restart(self, host: str) -> None:
-        await self._processes[host].wait()
         try:
-            await self._processes[host].start()
+            await self._programs.start_again(host)
             await self.until_answers(host)
-        except (ProgramError, MembersDidNotStart) as exc:
+        except MembersDidNotStart as exc:
             raise DatabaseError(f"{host} did not start again: {exc}") from exc
 
     async def stop(self) -> None:
-        await asyncio.gather(*(process.terminate() for process in self._processes.values()))
+        await self._programs.stop()
 
 
 class MemberClient:

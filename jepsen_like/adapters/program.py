@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from jepsen_like.backends.backend import Backend, BackendError
+from jepsen_like.kernel import kernel
 
 __all__ = ["PORTS", "Program", "ProgramError", "ending_with_us", "free_port"]
 
@@ -32,12 +33,19 @@ class ProgramError(Exception):
 
 
 class Program:
-    """`argv`, under the name `name`, what it says in `log`."""
+    """`argv`, under the name `name`, what it says in `log`; it ends by the signal `ended_by`."""
 
-    def __init__(self, name: str, argv: Sequence[str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        log: Path,
+        ended_by: signal.Signals = signal.SIGTERM,
+    ) -> None:
         self.name = name
         self.argv = tuple(argv)
         self.log = log
+        self.ended_by = ended_by
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -45,6 +53,12 @@ class Program:
         """Of the current or last run."""
         assert self._process is not None, f"{self.name} was never started"
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        process = self._process
+        is_known = process is not None and process.returncode is None
+        return is_known and kernel().state(self.pid) != ""
 
     async def start(self) -> None:
         """Raises ProgramError."""
@@ -74,11 +88,11 @@ class Program:
             await self._process.wait()
 
     async def terminate(self) -> None:
-        """SIGTERM, also to a stopped one, then SIGKILL; returns when it has ended."""
+        """By its signal, also of a stopped one, then SIGKILL; returns when it has ended."""
         process = self._process
         if process is None or process.returncode is not None:
             return
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(self.ended_by)
         process.send_signal(signal.SIGCONT)
         try:
             async with asyncio.timeout(TERMINATE_TIMEOUT_S):

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from jepsen_like.adapters.database import DatabaseError, Offer, Promise
+from jepsen_like.adapters.sql_loading import LOAD_DEADLINE_S, LOADERS, load
 from jepsen_like.backends.backend import Backend, Endpoint
 from jepsen_like.backends.stations import clients_name, router_name
 from jepsen_like.clients import Client, ClientError, SqlClient, connect_sql
@@ -69,8 +70,6 @@ SNAPSHOT_SETTING: Final = "shardrouter.snapshot"
 MAX_STALENESS_S: Final = 0.5
 """Of reads at level `bounded`: what takes several round trips of the longest sweep is not late."""
 
-PREPARE_DEADLINE_S: Final = 10.0
-
 READY_TIMEOUT_S: Final = 30.0
 
 OPERATE_TIMEOUT_S: Final = 60.0
@@ -81,9 +80,6 @@ GREET_S: Final = 1.0
 
 COMPARE_TIMEOUT_S: Final = 30.0
 """How long the replicas of one group may take to compare themselves."""
-
-LOADERS: Final = 8
-"""Connections that load rows side by side, so that one fsync serves several."""
 
 DEFINITE_CODES: Final = frozenset(
     {
@@ -343,18 +339,10 @@ class RunningShardRouter:
         async with AsyncExitStack() as stack:
             clients = []
             for host in islice(cycle(self._config.nodes), LOADERS):
-                client = await self._connect(host, sql_of([workload]), PREPARE_DEADLINE_S)
+                client = await self._connect(host, sql_of([workload]), LOAD_DEADLINE_S)
                 stack.callback(client.abort)
                 clients.append(client)
-            await clients[0].load(SqlCall(workload.create_sql(), (), "done"))
-            rows: list[SqlCall] = []
-            for found in map(workload.load_sql, keys):
-                if found is not None:
-                    rows += found if isinstance(found, tuple) else (found,)
-            loads = (_load(client, rows[number::LOADERS]) for number, client in enumerate(clients))
-            for result in await asyncio.gather(*loads, return_exceptions=True):
-                if result is not None:
-                    raise result
+            await load(clients, workload, keys)
 
     async def connect(self, host: str, workloads: Sequence[Workload], deadline_s: float) -> Client:
         """One session for the calls of all levels: what it has seen binds those that promise so."""
@@ -530,8 +518,3 @@ class Routers:
 
     async def stop(self) -> None:
         await asyncio.gather(*(process.terminate() for process in self._processes.values()))
-
-
-async def _load(client: SqlClient, statements: Sequence[SqlCall]) -> None:
-    for statement in statements:
-        await client.load(statement)

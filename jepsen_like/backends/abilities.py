@@ -16,6 +16,7 @@ __all__ = [
     "LOSS",
     "NETNS",
     "PACKETS",
+    "POWER",
     "PROXY",
     "RATE",
     "REAL",
@@ -47,7 +48,10 @@ REORDERING: Final = "reordering"
 RESET: Final = "resets"
 HALF_OPEN: Final = "half-open connections"
 REAL: Final = "what only real processes have"
-"""Disks that fail or lose what was not synced, limits, a share of a core."""
+"""Disks that fail, limits, a share of a core."""
+
+POWER: Final = "power cuts"
+"""Disks that lose what was not synced."""
 
 ROUTERS_APART: Final = "links between a router, its clients and the nodes"
 
@@ -57,10 +61,10 @@ PACKETS: Final = frozenset({LOSS, DUPLICATION, REORDERING})
 SHAPING: Final = frozenset({DELAY, JITTER, RATE}) | PACKETS
 
 CAN: Final[Mapping[str, frozenset[str]]] = {
-    NETNS: SHAPING | {CUT, RESET, HALF_OPEN, ROUTERS_APART, REAL},
-    PROXY: (SHAPING - PACKETS) | {CUT, RESET, ROUTERS_APART, REAL},
-    INSTANT: (SHAPING - PACKETS) | {CUT, RESET, ROUTERS_APART, REAL},
-    SIM: frozenset({CUT, DELAY, JITTER, RESET, ROUTERS_APART}),
+    NETNS: SHAPING | {CUT, RESET, HALF_OPEN, ROUTERS_APART, REAL, POWER},
+    PROXY: (SHAPING - PACKETS) | {CUT, RESET, ROUTERS_APART, REAL, POWER},
+    INSTANT: (SHAPING - PACKETS) | {CUT, RESET, ROUTERS_APART, REAL, POWER},
+    SIM: frozenset({CUT, DELAY, JITTER, RESET, ROUTERS_APART, POWER}),
 }
 """What can be done to the links of each, the strongest first: the nearest to a real network."""
 

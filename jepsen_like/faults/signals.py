@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from jepsen_like.adapters.database import Offer
-from jepsen_like.backends.abilities import REAL
+from jepsen_like.backends.abilities import POWER
 from jepsen_like.faults.compose import Package
 from jepsen_like.faults.processes import (
     END_WAIT_S,
@@ -65,7 +65,7 @@ class Kill:
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset([REAL] if self.loses else [])
+        return frozenset([POWER] if self.loses else [])
 
     @property
     def demands(self) -> frozenset[Offer]:

@@ -9,7 +9,7 @@ programs does not offer it (`adapters.database.Offer.PRELOAD`).
 
 from jepsen_like.interpose.control import Clock, ClockSetting, Control, Report
 from jepsen_like.interpose.disk import NotModelled, Survival
-from jepsen_like.interpose.instruments import Instrument, Instruments, Loss
+from jepsen_like.interpose.instruments import Instrument, Instruments, Loss, PowerCut
 from jepsen_like.interpose.library import InterposeError, build
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "InterposeError",
     "Loss",
     "NotModelled",
+    "PowerCut",
     "Survival",
     "build",
 ]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, TypeAlias
 
 from jepsen_like.interpose.control import Control
 from jepsen_like.interpose.disk import Disk, Survival, read_journal
 from jepsen_like.interpose.image import Image
 
-__all__ = ["Instrument", "Instruments", "Loss"]
+__all__ = ["Instrument", "Instruments", "Loss", "PowerCut"]
 
 NAMES_SHOWN_MAX: Final = 4
 
@@ -33,13 +33,26 @@ class Loss:
         return f"of {self.unsynced_bytes} bytes that were not synced, lost in {names}"
 
 
+PowerCut: TypeAlias = Callable[[Path, Random, Survival], Loss]
+"""What does to the files below a directory what a power cut would do."""
+
+
 class Instrument:
     """The library in one process, in each of its runs one after the other.
 
-    What is below `data` when this is made counts as durable.
+    What is below `data` when this is made counts as durable. With `power_cut` no journal is needed:
+    that knows by itself what was synced.
     """
 
-    def __init__(self, library: Path, directory: Path, data: Path, *, records: bool) -> None:
+    def __init__(
+        self,
+        library: Path,
+        directory: Path,
+        data: Path,
+        *,
+        records: bool,
+        power_cut: PowerCut | None = None,
+    ) -> None:
         directory.mkdir(parents=True)
         data.mkdir(parents=True, exist_ok=True)
         self.data = data.resolve()  # the library compares names
@@ -47,7 +60,8 @@ class Instrument:
         self._library = library
         self._directory = directory
         self._journal = directory / "journal"
-        self._records = records
+        self._power_cut = power_cut
+        self._records = records = records and power_cut is None
         self._image = Image()
         if records:
             self._begin(Image.of(self.data))
@@ -67,6 +81,8 @@ class Instrument:
 
     def lose_power(self, rng: Random, survival: Survival) -> Loss:
         """The process is dead; its tree becomes what a power cut may leave. Raises NotModelled."""
+        if self._power_cut is not None:
+            return self._power_cut(self.data, rng, survival)
         assert self._records, "there is no journal"
         left = Image.of(self.data)
         disk = self._replayed()
@@ -107,15 +123,29 @@ class Instruments:
     `records`: with a journal of what they write, for cuts of their power.
     """
 
-    def __init__(self, library: Path, directory: Path, *, records: bool) -> None:
+    def __init__(
+        self,
+        library: Path,
+        directory: Path,
+        *,
+        records: bool,
+        power_cut: PowerCut | None = None,
+    ) -> None:
         self._library = library
         self._directory = directory
         self._records = records
+        self._power_cut = power_cut
         self._found: dict[str, Instrument] = {}
 
     def command(self, name: str, data: Path, argv: Sequence[str]) -> tuple[str, ...]:
         """The command line that runs the process `name`, whose files are below `data`."""
-        instrument = Instrument(self._library, self._directory / name, data, records=self._records)
+        instrument = Instrument(
+            self._library,
+            self._directory / name,
+            data,
+            records=self._records,
+            power_cut=self._power_cut,
+        )
         self._found[name] = instrument
         return instrument.command(argv)
 

@@ -7,13 +7,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -24,14 +22,15 @@ from jepsen_like.file_options import Duration
 from jepsen_like.result import EXIT_CODES
 from jepsen_like.sim.interpreter import simulate
 from jepsen_like.sim.many_seeds import Summary, read_lines, summary_of
-from jepsen_like.sim.seeds import (
+from jepsen_like.sim.seed_result import (
     LIMIT_S,
+    RECORD,
     SeedError,
     SeedResult,
     code_fingerprint,
     read_seed,
-    run_seed,
 )
+from jepsen_like.sim.seeds import Simulator
 from jepsen_like.store.commands import RUNS
 
 if TYPE_CHECKING:
@@ -218,7 +217,7 @@ def _refuse_what_cannot_be_simulated(test: Test) -> None:
 
 
 def _noted(result: SeedResult, out: Path) -> SeedResult:
-    (out / "seed.json").write_text(json.dumps(result.as_data(), indent=1), encoding="utf-8")
+    (out / RECORD).write_text(json.dumps(result.as_data(), indent=1), encoding="utf-8")
     return result
 
 
@@ -281,6 +280,7 @@ def _run(
                     future.cancel()
                 work.end()
     finally:
+        work.close()
         signal.signal(signal.SIGTERM, before)
         line.clear()
     return results, failed
@@ -292,46 +292,49 @@ def _append(lines: TextIO, result: SeedResult) -> None:
 
 
 class _Work:
-    """Seeds on several threads, each of which waits for a process; `end` ends them all."""
+    """Seeds on several threads, each with a simulator of its own; `end` ends them all."""
 
     def __init__(self, place: tuple[Path, str], out: Path, limits: tuple[float, float]) -> None:
         self._place, self._out, self._limits = place, out, limits
         self._version = _version(place)
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._own = threading.local()
+        self._simulators: list[Simulator] = []
         self._is_ending = False
 
     def run(self, seed: int) -> SeedResult:
         """Raises SeedError."""
-        file, name = self._place
         directory = self._out / f"seed-{seed}"
         timeout_s, limit_s = self._limits
-        result = run_seed(
-            file,
-            name,
-            seed,
-            out=directory,
-            timeout_s=timeout_s,
-            limit_s=limit_s,
-            started=self._started,
+        result = self._simulator().run_seed(
+            seed, out=directory, timeout_s=timeout_s, limit_s=limit_s
         )
         if result.verdict == "valid":
             shutil.rmtree(directory)
             return replace(result, code=self._version, directory=None)
         return _noted(replace(result, code=self._version), directory)
 
-    def _started(self, process: subprocess.Popen[bytes]) -> None:
-        with self._lock:
-            self._running = {each for each in self._running if each.poll() is None} | {process}
-            if self._is_ending:
-                process.terminate()
+    def _simulator(self) -> Simulator:
+        """This thread's."""
+        found: Simulator | None = getattr(self._own, "simulator", None)
+        if found is None:
+            with self._lock:
+                if self._is_ending:
+                    raise SeedError("it was ended.")
+                found = self._own.simulator = Simulator(*self._place)
+                self._simulators.append(found)
+        return found
 
     def end(self) -> None:
         with self._lock:
             self._is_ending = True
-            for process in self._running:
-                with suppress(ProcessLookupError):
-                    process.terminate()
+            for simulator in self._simulators:
+                simulator.end()
+
+    def close(self) -> None:
+        """When no thread runs any more."""
+        for simulator in self._simulators:
+            simulator.__exit__(None, None, None)
 
 
 class _ProgressLine:

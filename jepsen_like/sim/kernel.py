@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from jepsen_like.interpose import PowerCut
 from jepsen_like.kernel import LoopFactory
 from jepsen_like.sim import shims
 from jepsen_like.sim.children import ON, Child
-from jepsen_like.sim.disk import OpenDatabases
+from jepsen_like.sim.disk import OpenDatabases, SyncLedger
 from jepsen_like.sim.loop import SimulationLoop
 from jepsen_like.sim.processes import CURRENT
 from jepsen_like.sim.shown_clock import CONTROL, ShownClock
@@ -36,7 +37,8 @@ class SimulatedKernel:
         self._loop: SimulationLoop | None = None
         self._children: dict[int, Child] = {}
         self._databases = OpenDatabases()
-        shims.install(self.loop_of_now, self._databases)
+        self._ledger = SyncLedger()
+        shims.install(self.loop_of_now, self._databases, self._ledger)
         logging.getLogger().addHandler(_ToEachStderr(self._children))
         logging.getLogger().setLevel(logging.INFO)
 
@@ -66,6 +68,9 @@ class SimulatedKernel:
     @property
     def simulates(self) -> bool:
         return True
+
+    def power_cut(self) -> PowerCut:
+        return self._ledger.lose_power
 
     def new_loop(self, seed: int) -> LoopFactory:
         return partial(self._new_loop, seed)

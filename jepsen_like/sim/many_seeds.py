@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from jepsen_like.result import EXIT_CODES, Validity
-from jepsen_like.sim.seeds import SeedError, SeedResult
+from jepsen_like.sim.seed_result import SeedError, SeedResult
 
 __all__ = ["Summary", "read_lines", "summary_of"]
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from jepsen_like.adapters.database import SimulatedDatabase
 from jepsen_like.backends.abilities import SIM
 from jepsen_like.faults.compose import AnyOf, Package, Together
 from jepsen_like.kernel import kernel
@@ -21,7 +25,7 @@ from jepsen_like.report.words import headline
 from jepsen_like.result import EXIT_CODES
 from jepsen_like.runner import HarnessError, Interrupted, Unfinished, run
 from jepsen_like.schedule import Schedule, ScheduleError, planned
-from jepsen_like.sim.seeds import LIMIT_S, RECORD, SeedResult, code_fingerprint
+from jepsen_like.sim.seed_result import RECORD, SeedResult, code_fingerprint
 from jepsen_like.spec_files import load_test
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["carry_out", "kinds_of", "one_seed"]
 
+EXIT_HARNESS: Final = 3
 HEALTHY: Final = "healthy"
 
 MOVES: Final = ("membership changes", "snapshots")
@@ -39,20 +44,49 @@ MOVES: Final = ("membership changes", "snapshots")
 
 @click.command(hidden=True)
 @click.argument("where", metavar="FILE[:NAME]")
-@click.argument("seed", type=int)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
-@click.option("--schedule", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--limit", type=float, default=LIMIT_S)
-def one_seed(where: str, seed: int, out: Path, schedule: Path | None, limit: float) -> None:
-    """Simulate one seed; OUT/seed.json says what became of it."""
+def one_seed(where: str) -> None:
+    """Simulate seeds of one test, each in a fork of this process, as the lines of standard input
+    ask for (`jepsen_like.sim.seeds`): of each its process id is printed, and its exit code."""
     if not kernel().simulates:
         raise click.UsageError("this is for `jepsen-like sim`, in an interpreter that simulates.")
     test = load_test(where)
-    given = None
-    if schedule is not None:
-        given = Schedule.from_data(json.loads(schedule.read_text(encoding="utf-8")))
-    found, _ = carry_out(test, where, seed, given, out, limit)
-    sys.exit(EXIT_CODES[found.verdict])
+    if isinstance(test.db, SimulatedDatabase):
+        test.db.programs()  # imports what would be imported for each seed
+    gc.freeze()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            _be_one_seed(test, where, asked)
+        click.echo(pid)
+        _, status = os.waitpid(pid, 0)
+        click.echo(os.waitstatus_to_exitcode(status))
+
+
+def _be_one_seed(test: Test, where: str, asked: Mapping[str, Any]) -> NoReturn:
+    """In the fork; it prints to a file in OUT, and never returns to what it was."""
+    code = EXIT_HARNESS
+    try:
+        out = Path(asked["out"])
+        log = os.open(out / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for number, instead in enumerate((nothing, log, log)):
+            os.dup2(instead, number)
+        given = None
+        if asked["schedule"] is not None:
+            text = Path(asked["schedule"]).read_text(encoding="utf-8")
+            given = Schedule.from_data(json.loads(text))
+        found, _ = carry_out(test, where, asked["seed"], given, out, asked["limit_s"])
+        code = EXIT_CODES[found.verdict]
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else EXIT_HARNESS
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def carry_out(

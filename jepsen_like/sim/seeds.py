@@ -1,156 +1,173 @@
-"""One seed of a test, simulated in a process of its own, and what became of it.
+"""Seeds of a test, each simulated in a process of its own.
 
-    result = run_seed(Path("examples/simulation.py"), "test", 7, out=Path("runs/seed-7"))
+    with Simulator(Path("examples/simulation.py"), "test") as simulator:
+        result = simulator.run_seed(7, out=Path("runs/seed-7"))
     result.verdict, result.schedule, result.history
 
-The same test, seed, schedule and code give the same history, byte for byte; `code` says which code
-it was. A run that would never end is `unknown`, with a sentence: its own time and this machine's
-are both limited.
+The process of a seed is a fork of one that has imported everything and run nothing: importing takes
+as long as many a run. The same test, seed, schedule and code give the same history, byte for byte,
+forked or not. A run that would never end is `unknown`, with a sentence: its own time and this
+machine's are both limited.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
+import select
+import signal
 import subprocess
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, cast
+from types import TracebackType
+from typing import Final, Self
 
-from jepsen_like.result import Validity
-from jepsen_like.schedule import Schedule, ScheduleError
+from jepsen_like.schedule import Schedule
 from jepsen_like.sim.interpreter import SIMULATING
+from jepsen_like.sim.seed_result import (
+    LIMIT_S,
+    RECORD,
+    SeedError,
+    SeedResult,
+    code_fingerprint,
+    read_seed,
+)
 
-__all__ = [
-    "LIMIT_S",
-    "RECORD",
-    "TIMEOUT_S",
-    "SeedError",
-    "SeedResult",
-    "code_fingerprint",
-    "read_seed",
-    "run_seed",
-]
+__all__ = ["TIMEOUT_S", "SeedError", "SeedResult", "Simulator", "run_seed"]
 
 TIMEOUT_S: Final = 600.0
 """Of this machine's time, for one seed."""
 
-LIMIT_S: Final = 3_600.0
-"""Of simulated time, for one seed."""
-
-RECORD: Final = "seed.json"
-"""In the directory of a seed: what `read_seed` reads."""
-
 LOG: Final = "log"
 SCHEDULE: Final = "schedule.json"
-
-FORMAT: Final = 1
 
 GRACE_S: Final = 20.0
 """How long a process may take to end after it was told to."""
 
 
-class SeedError(Exception):
-    """The seed cannot be run, or read, at all: not a finding about the database. A sentence."""
+class Simulator:
+    """An interpreter that simulates one test, seed after seed. Of one thread, but for `end`."""
 
+    def __init__(self, file: Path, name: str) -> None:
+        self.where = f"{file}:{name}"
+        words = [*SIMULATING, "one-seed", self.where]
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self._lock = threading.Lock()
+        self._pid: int | None = None  # of the seed that runs
+        self._is_ended = False
 
-@dataclass(frozen=True)
-class SeedResult:
-    seed: int
-    verdict: Validity
-    reason: str
-    """One sentence."""
-    schedule: Schedule | None
-    """What was drawn; None: it came to no schedule."""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """What was seen: "operations", what the processes said ("elections"), each kind of fault that
-    was verified."""
-    expected: tuple[str, ...] = ()
-    """Those of `counts` that the test means to see."""
-    simulated_s: float = 0.0
-    digest: str = ""
-    """SHA-256 of the history."""
-    code: str = ""
-    """Which code ran it (`code_fingerprint`)."""
-    where: str = ""
-    """FILE:NAME of the test."""
-    directory: Path | None = None
-    """Its report, history and logs; None: they are not kept."""
+    def __enter__(self) -> Self:
+        return self
 
-    @property
-    def history(self) -> Path | None:
-        return None if self.directory is None else self.directory / "history.jsonl"
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+        self._process.communicate()
 
-    def as_data(self) -> dict[str, Any]:
-        """As RECORD, and a line of the results of many seeds, have it."""
-        return {
-            "format": FORMAT,
-            "seed": self.seed,
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "counts": dict(self.counts),
-            "expected": list(self.expected),
-            "simulated_s": self.simulated_s,
-            "digest": self.digest,
-            "code": self.code,
-            "where": self.where,
-            "schedule": None if self.schedule is None else self.schedule.as_data(),
-            "directory": None if self.directory is None else str(self.directory),
-        }
+    def end(self) -> None:
+        """End it, and the seed that runs; from any thread, and again."""
+        with self._lock:
+            self._is_ended = True
+            for pid in (self._pid, self._process.pid if self._process.poll() is None else None):
+                if pid is not None:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
 
-    @staticmethod
-    def from_data(data: Any) -> SeedResult:
-        """Raises SeedError."""
+    def run_seed(
+        self,
+        seed: int,
+        *,
+        schedule: Schedule | None = None,
+        out: Path,
+        timeout_s: float = TIMEOUT_S,
+        limit_s: float = LIMIT_S,
+    ) -> SeedResult:
+        """Simulate the test with this seed, or with `schedule` in the place of what the seed draws;
+        history and logs go to `out`, and the report unless it is valid.
+
+        `timeout_s` is of this machine's time, `limit_s` of the simulated one; a run that takes
+        longer is `unknown`. Raises SeedError, also if it was ended by somebody.
+        """
+        out.mkdir(parents=True, exist_ok=True)
+        (out / RECORD).unlink(missing_ok=True)
+        asked = {"seed": seed, "out": str(out), "limit_s": limit_s, "schedule": None}
+        if schedule is not None:
+            file = out / SCHEDULE
+            file.write_text(json.dumps(schedule.as_data(), indent=1), encoding="utf-8")
+            asked["schedule"] = str(file)
+        began = time.monotonic()
+        self._say(json.dumps(asked))
+        pid = int(self._hear(None) or "0")  # once it has imported everything
+        with self._lock:
+            self._pid = pid
+        if self._is_ended:
+            self.end()
+        code = self._hear(timeout_s - (time.monotonic() - began))
+        has_hung = code is None
+        if has_hung:
+            code = self._kill(pid)
+        with self._lock:
+            self._pid = None
+        if has_hung:
+            return _kept(self._hung(seed, schedule, out, timeout_s), out)
+        if (out / RECORD).exists():
+            return read_seed(out)
+        said = _log(out).strip().splitlines()
+        raise SeedError(said[-1].removeprefix("Error: ") if said else f"it ended with {code}.")
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
         try:
-            if data["format"] != FORMAT:
-                raise SeedError(f"a seed's record of format {data['format']}, not {FORMAT}.")
-            schedule, directory = data["schedule"], data["directory"]
-            return SeedResult(
-                seed=int(data["seed"]),
-                verdict=cast("Validity", data["verdict"]),
-                reason=data["reason"],
-                schedule=None if schedule is None else Schedule.from_data(schedule),
-                counts=dict(data["counts"]),
-                expected=tuple(data["expected"]),
-                simulated_s=float(data["simulated_s"]),
-                digest=data["digest"],
-                code=data["code"],
-                where=data["where"],
-                directory=None if directory is None else Path(directory),
-            )
-        except ScheduleError as exc:
-            raise SeedError(str(exc)) from exc
-        except (KeyError, TypeError, ValueError) as exc:
-            raise SeedError(f"this is no record of a seed: {type(exc).__name__}: {exc}.") from exc
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as exc:
+            raise self._failed() from exc
 
+    def _hear(self, timeout_s: float | None) -> str | None:
+        """Its next line; None if there is none in time. Raises SeedError if it has ended."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        if timeout_s is not None:  # a line comes at once, and nothing after it is read with it
+            ready, _, _ = select.select([stdout], [], [], max(0.0, timeout_s))
+            if not ready:
+                return None
+        line = stdout.readline().decode()
+        if not line:
+            raise self._failed()
+        return line.strip()
 
-def read_seed(directory: Path) -> SeedResult:
-    """Of the run that left it. Raises SeedError."""
-    path = directory / RECORD
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise SeedError(f"{directory} has no simulated run: {path.name} {exc.strerror}.") from exc
-    except ValueError as exc:
-        raise SeedError(f"{path} is damaged: {exc}.") from exc
-    return SeedResult.from_data(data)
+    def _kill(self, pid: int) -> str | None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            os.kill(pid, number)
+            code = self._hear(GRACE_S)
+            if code is not None:
+                return code
+        raise SeedError(f"process {pid} does not end.")
 
+    def _failed(self) -> SeedError:
+        _, said = self._process.communicate()
+        if self._is_ended:
+            return SeedError("it was ended.")
+        lines = said.decode(errors="replace").strip().splitlines()
+        return SeedError(lines[-1].removeprefix("Error: ") if lines else "the simulator has ended.")
 
-@cache
-def code_fingerprint() -> str:
-    """Of the code of this project and the SQLite under it: with another, a seed may be another
-    run. The version of Python is not in it: a seed is the same run on all that are supported."""
-    import sqlite3
-
-    root = Path(__file__).parents[2]
-    digest = hashlib.sha256(sqlite3.sqlite_version.encode())
-    for package in ("jepsen_like", "nodes", "shardrouter"):
-        for path in sorted((root / package).rglob("*.py")):
-            digest.update(str(path.relative_to(root)).encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    def _hung(
+        self, seed: int, schedule: Schedule | None, out: Path, timeout_s: float
+    ) -> SeedResult:
+        lines = reversed(_log(out).splitlines())
+        last = next((line.strip() for line in lines if " s  " in line), "nothing was said")
+        reason = f"the run did not end within {timeout_s:g} s of real time; the last of it: {last}"
+        code = code_fingerprint()
+        return SeedResult(seed, "unknown", reason, schedule, code=code, where=self.where)
 
 
 def run_seed(
@@ -162,62 +179,22 @@ def run_seed(
     out: Path,
     timeout_s: float = TIMEOUT_S,
     limit_s: float = LIMIT_S,
-    started: Callable[[subprocess.Popen[bytes]], None] = lambda _: None,
 ) -> SeedResult:
-    """Simulate the test that FILE names NAME with this seed, or with `schedule` in the place of
-    what the seed draws; report, history and logs go to `out`.
-
-    `timeout_s` is of this machine's time, `limit_s` of the simulated one; a run that takes longer
-    is `unknown`. `started` is given the process, to end it by SIGTERM. Blocks; for several at once
-    call it from several threads. Raises SeedError, also if the process was ended by somebody.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    (out / RECORD).unlink(missing_ok=True)
-    where = f"{file}:{name}"
-    words = [*SIMULATING, "one-seed", where, str(seed), "--out", str(out), "--limit", str(limit_s)]
-    if schedule is not None:
-        (out / SCHEDULE).write_text(json.dumps(schedule.as_data(), indent=1), encoding="utf-8")
-        words += ["--schedule", str(out / SCHEDULE)]
-    with (out / LOG).open("wb") as log:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        started(process)
-        try:
-            code = process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            return _kept(_hung(seed, where, schedule, out, timeout_s), out)
-        except BaseException:
-            _end(process)
-            raise
-    if (out / RECORD).exists():
-        return read_seed(out)
-    said = (out / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    if code < 0:
-        raise SeedError(f"seed {seed} was ended by signal {-code}.")
-    raise SeedError(said[-1].removeprefix("Error: ") if said else f"seed {seed} ended with {code}")
+    """One seed of the test that FILE names NAME, as `Simulator.run_seed`. Raises SeedError."""
+    with Simulator(file, name) as simulator:
+        return simulator.run_seed(
+            seed, schedule=schedule, out=out, timeout_s=timeout_s, limit_s=limit_s
+        )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+def _log(out: Path) -> str:
     try:
-        process.wait(GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _hung(
-    seed: int, where: str, schedule: Schedule | None, out: Path, timeout_s: float
-) -> SeedResult:
-    said = (out / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
-    last = next((line.strip() for line in reversed(said) if " s  " in line), "nothing was said")
-    reason = f"the run did not end within {timeout_s:g} s of real time; the last of it: {last}"
-    return SeedResult(seed, "unknown", reason, schedule, code=code_fingerprint(), where=where)
+        return (out / LOG).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _kept(result: SeedResult, out: Path) -> SeedResult:
-    from dataclasses import replace
-
     result = replace(result, directory=out)
     (out / RECORD).write_text(json.dumps(result.as_data(), indent=1), encoding="utf-8")
     return result

@@ -14,10 +14,14 @@ import random
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
-from jepsen_like.sim.disk import Connection, OpenDatabases
+from jepsen_like.sim.disk import WAL, Connection, OpenDatabases, SyncLedger
 from jepsen_like.sim.loop import SimulationLoop
 from jepsen_like.sim.processes import CURRENT
 
@@ -33,12 +37,16 @@ def seed(number: int) -> None:
     random.seed(number)
 
 
-def install(loop_of_now: Callable[[], SimulationLoop | None], databases: OpenDatabases) -> None:
+def install(
+    loop_of_now: Callable[[], SimulationLoop | None], databases: OpenDatabases, ledger: SyncLedger
+) -> None:
     """For ever. `loop_of_now` gives the loop of the run that is under way; None: none is."""
     _replace_clocks(loop_of_now)
     _replace_chance(loop_of_now)
     _replace_threads()
-    _replace_connect(loop_of_now, databases)
+    _replace_pools(loop_of_now)
+    _replace_connect(loop_of_now, databases, ledger)
+    _replace_fsync(loop_of_now, ledger)
     _replace_process_id(loop_of_now)
 
 
@@ -114,6 +122,43 @@ def _replace_threads() -> None:
     aiosqlite.core.Thread = Thread  # type: ignore[attr-defined]
 
 
+def _replace_pools(loop_of_now: Callable[[], SimulationLoop | None]) -> None:
+    """What is submitted to a pool past the loop is done by the loop all the same, and at the latest
+    when somebody waits for the pool's end."""
+    true_submit, true_shutdown = ThreadPoolExecutor.submit, ThreadPoolExecutor.shutdown
+    waiting: WeakKeyDictionary[ThreadPoolExecutor, deque[Callable[[], None]]] = WeakKeyDictionary()
+
+    def next_of(pool: ThreadPoolExecutor) -> None:
+        if queue := waiting.get(pool):
+            queue.popleft()()
+
+    def submit(
+        pool: ThreadPoolExecutor, function: Callable[..., Any], *given: Any, **named: Any
+    ) -> Future[Any]:
+        loop = loop_of_now()
+        if loop is None:
+            return true_submit(pool, function, *given, **named)
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(function(*given, **named))
+            except BaseException as exc:
+                future.set_exception(exc)
+
+        waiting.setdefault(pool, deque()).append(work)
+        loop.run_in_executor(pool, next_of, pool)
+        return future
+
+    def shutdown(pool: ThreadPoolExecutor, *given: Any, **named: Any) -> None:
+        while waiting.get(pool):
+            next_of(pool)
+        true_shutdown(pool, *given, **named)
+
+    ThreadPoolExecutor.submit = submit  # type: ignore[method-assign,assignment]
+    ThreadPoolExecutor.shutdown = shutdown  # type: ignore[method-assign,assignment]
+
+
 def _hand_over(done: asyncio.Future[Any], future: asyncio.Future[Any]) -> None:
     if future.done():
         return
@@ -124,7 +169,7 @@ def _hand_over(done: asyncio.Future[Any], future: asyncio.Future[Any]) -> None:
 
 
 def _replace_connect(
-    loop_of_now: Callable[[], SimulationLoop | None], databases: OpenDatabases
+    loop_of_now: Callable[[], SimulationLoop | None], databases: OpenDatabases, ledger: SyncLedger
 ) -> None:
     true_connect = sqlite3.connect
 
@@ -134,10 +179,27 @@ def _replace_connect(
         options.setdefault("factory", Connection)
         connection = true_connect(*arguments, **options)
         if isinstance(connection, Connection):
+            connection.ledger = ledger
             databases.opened(connection)
         return connection
 
     sqlite3.connect = connect
+
+
+def _replace_fsync(loop_of_now: Callable[[], SimulationLoop | None], ledger: SyncLedger) -> None:
+    """The disk of a run is not asked: only the ledger is."""
+    true_fsync = os.fsync
+
+    def fsync(file: Any) -> None:
+        if loop_of_now() is None:
+            true_fsync(file)
+            return
+        descriptor = file if isinstance(file, int) else file.fileno()
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        if path.name.endswith(WAL):
+            ledger.synced(path)
+
+    os.fsync = fsync  # type: ignore[assignment]
 
 
 def _replace_process_id(loop_of_now: Callable[[], SimulationLoop | None]) -> None:

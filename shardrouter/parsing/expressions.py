@@ -14,7 +14,7 @@ from shardrouter.dialect import NESTING_MAX, UNKNOWN
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import Kind, syntax_error
 from shardrouter.parsing.walk import Walk
-from shardrouter.phrases import REVERSED
+from shardrouter.phrases import COLLATED, REVERSED
 
 __all__ = ["Expressions"]
 
@@ -180,7 +180,14 @@ class Expressions(Walk, ABC):
 
     def _cast(self, node: exp.Expr) -> syntax.Expression:
         self._only(node, "this", "to")
-        return syntax.TypeCast(self.expression(node.this), self._type(node.args["to"]))
+        operand, kind = self.expression(node.this), self._type(node.args["to"])
+        if kind.name != COLLATED:
+            return syntax.TypeCast(operand, kind)
+        if isinstance(operand, syntax.StringLiteral | syntax.NullLiteral):
+            return operand
+        if isinstance(operand, syntax.ParameterReference):
+            return replace(operand, collated=True)
+        return syntax.Collated(operand, kind.position)
 
     def _negation(self, node: exp.Expr) -> syntax.Expression:
         self._only(node, "this")

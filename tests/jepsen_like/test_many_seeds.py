@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from jepsen_like.schedule import Schedule
 from jepsen_like.sim.many_seeds import read_lines, summary_of
-from jepsen_like.sim.seeds import SeedResult
+from jepsen_like.sim.seed_result import SeedResult
 
 GOOD = SeedResult(
     1,

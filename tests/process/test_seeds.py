@@ -11,7 +11,8 @@ import pytest
 
 from jepsen_like.faults import Healthy
 from jepsen_like.schedule import Schedule
-from jepsen_like.sim.seeds import read_seed, run_seed
+from jepsen_like.sim.seed_result import read_seed
+from jepsen_like.sim.seeds import run_seed
 
 pytestmark = pytest.mark.slow
 

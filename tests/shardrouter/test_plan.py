@@ -63,6 +63,8 @@ def test_there_are_transcripts() -> None:
         ("SELECT id FROM t WHERE id = $1::bigint", [INT8]),
         ("SELECT id FROM t WHERE $1", [BOOL]),
         ("SELECT j FROM u WHERE k = $1", [TEXT]),
+        ('SELECT $1 COLLATE "C" + 1, coalesce(b, $2 COLLATE "C") FROM t', [INT4, TEXT]),
+        ("SELECT $1 IN ('a'::varchar, $2)", [TEXT, 1043]),
         ("INSERT INTO u VALUES ($1, $2, $2 + 1)", [1043, INT4]),
         ("INSERT INTO t (ok, id, f) VALUES ($1, $2, $3)", [BOOL, INT4, FLOAT8]),
         ("UPDATE t SET f = $1 WHERE id = $2", [FLOAT8, INT4]),
@@ -102,6 +104,11 @@ def test_a_declared_type_that_does_not_compare_is_an_error() -> None:
         ("SELECT id FROM t WHERE id = $40000", (), "0A000"),
         ("SELECT id FROM t WHERE id = $1", (790,), "0A000"),
         ("SELECT id FROM t WHERE b = $1 AND id = $1", (), "42883"),
+        ('SELECT $1 COLLATE "C" UNION SELECT 1', (), "42P18"),
+        ("SELECT b FROM t UNION ALL SELECT 'a' UNION ALL SELECT ($1 COLLATE \"C\")", (), "42P18"),
+        ('INSERT INTO t (id, b) SELECT 1, $1 COLLATE "C"', (), "42P18"),
+        ("SELECT $1 IN ('a'::varchar, $2, $1)", (), "42P08"),
+        ("SELECT $1 NOT IN ($1, 'a'::varchar, 'b')", (), "42P08"),
     ],
 )
 def test_parameters_that_cannot_be_typed(sql: str, oids: tuple[int, ...], sqlstate: str) -> None:

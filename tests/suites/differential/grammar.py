@@ -118,7 +118,6 @@ class Grammar(Changes, Copies, Definitions, Labels, Sessions):
         if kind in written:
             return leaf(written[kind])
         supported = [e for e in EXPRESSIONS if e.name in self.known and e.operands]
-        supported = [e for e in supported if "COLLATE" not in e.text]  # see docs/sql.md
         expression = self.rng.choice(supported)
         # What takes operands of any type may fail for some, which a planner finds over no rows.
         has_rows = self.one_of(0.5)

@@ -175,7 +175,7 @@ class Sweep:
         return Made(whole, is_ordered=True, is_prepared=is_prepared, is_binary=is_binary)
 
     def _applied(self, subject: Subject, *, is_inner: bool = False) -> Tree:
-        any_type = self.rng.random() > OWN_SHARE and "COLLATE" not in subject.text
+        any_type = self.rng.random() > OWN_SHARE
         nests = not is_inner and self.rng.random() < NESTED_SHARE
         operands: list[Tree] = []
         for kind in subject.operands:
