@@ -115,6 +115,7 @@ FLOORS: dict[str, int] = {
     "nodes.peers": 1,
     "nodes.server": 1,
     "nodes.client": 1,
+    "nodes.collector": 1,
     "nodes.local_cluster": 1,
     "nodes.node": 2,
     "nodes.__main__": 2,
@@ -458,6 +459,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.scraping",
     "nodes.process_metrics",
     "nodes.outcome_digest",
+    "nodes.collector",
     "nodes.local_cluster",
 }
 
