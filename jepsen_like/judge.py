@@ -6,12 +6,13 @@ Judging reads a finished recording only; it can be repeated, and takes no part i
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 from jepsen_like.checks.values import Evidence, Findings
-from jepsen_like.history import lint
+from jepsen_like.history import Operation, contradicted, in_words, lint
 from jepsen_like.recording import Recording
 from jepsen_like.report.html import write as write_report
 from jepsen_like.report.junit import cases_of, junit_xml
@@ -24,6 +25,8 @@ __all__ = ["judge", "stopped_in_words", "write_files"]
 RESULTS_SCHEMA: Final = "jepsen_like.results"
 LATE_NS: Final = 100_000_000
 """From which on a report says that the harness was late: some elections begin after as long."""
+
+FALSE_ERRORS_MAX: Final = 20
 
 RESULTS_FORMAT: Final = 2
 """Raised whenever a field of results.json changes meaning or goes; new ones may come."""
@@ -38,7 +41,7 @@ def judge(recording: Recording, *, command: str) -> RunResult:
         groups=recording.groups,
         comparison=recording.comparison,
     )
-    findings = [_judged(test, workload, evidence) for workload in test.workloads]
+    findings = [_judged(test, workload, evidence, recording.online) for workload in test.workloads]
     findings += [check.judge(evidence) for check in test.checks_of_the_run()]
     findings.append(Findings(verdicts=(_well_formed(evidence), _progress(recording))))
     notes = [_load_in_words(test)]
@@ -47,7 +50,6 @@ def judge(recording: Recording, *, command: str) -> RunResult:
             f"the harness itself was up to {recording.late_ns / 1e9:.2f} s late: the machine was "
             "busy, and the database had as little of it"
         )
-    findings.append(Findings(verdicts=recording.online))
     if recording.violation is not None:
         notes.append(stopped_in_words(recording.violation))
     return RunResult(
@@ -81,7 +83,9 @@ def judge(recording: Recording, *, command: str) -> RunResult:
     )
 
 
-def _judged(test: Test, workload: Workload, evidence: Evidence) -> Findings:
+def _judged(
+    test: Test, workload: Workload, evidence: Evidence, online: Sequence[Verdict]
+) -> Findings:
     """What the checks of one workload say of its operations, alone."""
     mine = replace(
         evidence,
@@ -91,18 +95,39 @@ def _judged(test: Test, workload: Workload, evidence: Evidence) -> Findings:
         initial=workload.initial,
     )
     found = [check.judge(mine) for check in test.checks_of(workload)]
+    verdicts = [verdict for findings in found for verdict in findings.verdicts]
+    verdicts += [verdict for verdict in online if verdict.workload == workload.name]
+    lies = contradicted(mine.operations, workload.initial)
+    if lies:
+        verdicts = [*map(_of_a_false_history, verdicts), _false_errors(lies)]
     return Findings(
-        verdicts=tuple(
-            replace(verdict, workload=workload.name)
-            for findings in found
-            for verdict in findings.verdicts
-        ),
+        verdicts=tuple(replace(verdict, workload=workload.name) for verdict in verdicts),
         labels=tuple(label for findings in found for label in findings.labels),
         reads=tuple(
             replace(reads, workload=workload.name) for findings in found for reads in findings.reads
         ),
         sweeps=tuple(sweep for findings in found for sweep in findings.sweeps),
     )
+
+
+def _false_errors(lies: Sequence[tuple[Operation, Operation]]) -> Verdict:
+    more = f", and {len(lies) - 1} more such errors" if len(lies) > 1 else ""
+    return Verdict(
+        "definite errors",
+        "unknown",
+        in_words(*lies[0]) + more,
+        len(lies),
+        offending=lies[0],
+        details={"failed": [str(failed) for failed, _ in lies[:FALSE_ERRORS_MAX]]},
+    )
+
+
+def _of_a_false_history(verdict: Verdict) -> Verdict:
+    """What was concluded from errors of which one is known to be false."""
+    if verdict.validity != "invalid":
+        return verdict
+    reason = f"an error called definite was none, so this proves nothing: {verdict.reason}"
+    return replace(verdict, validity="unknown", reason=reason)
 
 
 def _load_in_words(test: Test) -> str:

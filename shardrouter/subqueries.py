@@ -59,7 +59,8 @@ def in_query(node: syntax.InQuery, scope: Scope) -> Typed:
             f"subquery has too {many} columns", sqlstate="42601", position=node.position
         )
     sides, kinds = [], []
-    for operand, kind in zip(operands, outputs.kinds, strict=True):
+    for operand, found in zip(operands, outputs.kinds, strict=True):
+        kind = found or TEXT  # open columns are text, whatever they meet
         left = None if scope.is_open(operand) else scope.expression(operand)
         operator = operators.resolve(
             "=", left.type if left is not None else None, kind, node.position
@@ -85,9 +86,10 @@ def quantified(node: syntax.Quantified, scope: Scope) -> Typed:
         return boolean(f"(NOT {found.sql})")
     outputs = _inner(query, scope)
     _one_column(outputs, node.position, "subquery has too many columns")
+    kind = outputs.kinds[0] or TEXT
     left = None if scope.is_open(node.operand) else scope.expression(node.operand)
     operator = operators.resolve(
-        node.operator, left.type if left is not None else None, outputs.kinds[0], node.position
+        node.operator, left.type if left is not None else None, kind, node.position
     )
     assert operator.left is not None
     typed = implicit(left or scope.take(node.operand, operator.left), operator.left)

@@ -11,13 +11,16 @@ import asyncio
 import random
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
 from jepsen_like.adapters.database import DatabaseError
+from jepsen_like.adapters.links import Links, make_links
 from jepsen_like.adapters.program import PORTS, Program, ProgramError, ending_with_us, free_port
+from jepsen_like.backends.abilities import NETNS
 from jepsen_like.backends.backend import Backend, Endpoint
 from jepsen_like.clients import Answer, ClientError
 from jepsen_like.kernel import kernel
@@ -28,7 +31,9 @@ from jepsen_like.workloads.workload import Workload
 
 __all__ = [
     "AskedGroup",
+    "Companions",
     "Connection",
+    "Known",
     "MemberDatabase",
     "MemberPrograms",
     "MemberStatus",
@@ -54,12 +59,21 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a member keeps its data and listens."""
+    """Where a member keeps its data and listens, and its companion, if there are any."""
 
     host: str
     directory: Path
     clients: Endpoint
     peers: Endpoint
+    companion: Endpoint
+
+
+@dataclass(frozen=True)
+class Known:
+    """By host: the addresses under which all processes know the members and the companions."""
+
+    peers: Mapping[str, Endpoint]
+    companions: Mapping[str, Endpoint]
 
 
 @dataclass(frozen=True)
@@ -86,11 +100,17 @@ class Connection(Protocol):
 
 
 class MemberDatabase(ABC):
-    """A database of `members` processes of one group. A subclass is a frozen dataclass."""
+    """A database of `members` processes of one group. A subclass is a frozen dataclass.
+
+    One whose clients speak to the leader alone has a *companion* beside each member, a process
+    that tells the clients of its host who leads: a sentinel of Redis.
+    """
 
     group: ClassVar[str]
     program: ClassVar[str]
     package: ClassVar[str]  # Debian's, with the program
+    has_one_port: ClassVar[bool] = False  # for clients and for the other members
+    has_companions: ClassVar[bool] = False
     members: int
 
     @abstractmethod
@@ -103,6 +123,19 @@ class MemberDatabase(ABC):
     @abstractmethod
     async def open(self, at: Endpoint) -> Connection:
         """Raises OSError."""
+
+    def files(self, me: Place, known: Known) -> Mapping[str, str]:
+        """Text that is in the member's directory before it starts, by the name of the file."""
+        return {}
+
+    def companion_argv(self, me: Place) -> Sequence[str]:
+        """How the companion of a member is started."""
+        raise NotImplementedError(f"{self.group} has companions and does not say how they start")
+
+    async def leader_by(self, companion: Endpoint) -> Endpoint | None:
+        """As whom all know the member that leads, by the word of that companion; None: by its
+        word nobody does, or it does not know all members yet. Raises OSError or ValueError."""
+        return None
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -123,31 +156,40 @@ class MemberDatabase(ABC):
     ) -> RunningMembers:
         if shutil.which(self.program) is None:
             raise DatabaseError(f"{self.program} is missing: apt-get install {self.package}")
-        ports = iter(random.sample(PORTS, len(PORTS)))
-        places = [
-            Place(
-                host,
-                directory / host,
-                clients=(backend.address(host), free_port(backend, host, ports)),
-                peers=(backend.address(host), free_port(backend, host, ports)),
+        if self.has_companions and backend.name != NETNS:
+            raise DatabaseError(
+                f"{self.group} needs the backend {NETNS}: what is beside a member dials it by the "
+                f"address that all know, and on {backend.name} only other hosts can."
             )
-            for host in self.hosts
-        ]
-        peers = {
-            place.host: await backend.advertise(place.host, self.group, place.peers)
-            for place in places
-        }
+        ports = iter(random.sample(PORTS, len(PORTS)))
+        places = [self._place(backend, host, directory, ports) for host in self.hosts]
+        known = Known(
+            {p.host: await backend.advertise(p.host, self.group, p.peers) for p in places},
+            {
+                p.host: await backend.advertise(p.host, f"{self.group} aside", p.companion)
+                for p in places
+                if self.has_companions
+            },
+        )
+        for place in places:
+            for name, text in self.files(place, known).items():
+                place.directory.mkdir(exist_ok=True)
+                (place.directory / name).write_text(text, encoding="utf-8")
         processes = {
             place.host: Program(
                 f"{self.group} on {place.host}",
-                backend.command(place.host, ending_with_us(self.argv(place, peers))),
+                backend.command(place.host, ending_with_us(self.argv(place, known.peers))),
                 directory / f"{place.host}.log",
             )
             for place in places
         }
         reached = {place.host: await backend.reach(place.host, place.clients) for place in places}
         programs = MemberPrograms(processes, {place.host: place.clients[1] for place in places})
-        running = RunningMembers(self, programs, reached)
+        if self.has_companions:
+            aside = await self._companions(backend, directory, places, known)
+            running = RunningMembers(self, programs, reached, aside)
+        else:
+            running = RunningMembers(self, programs, reached)
         say(f"starting {self.group} on {', '.join(self.hosts)}")
         try:
             await running.boot()
@@ -159,6 +201,31 @@ class MemberDatabase(ABC):
             raise
         say(f"ready; led by {(await running.leaders()).get(self.group, 'nobody')}")
         return running
+
+    def _place(self, backend: Backend, host: str, directory: Path, ports: Iterator[int]) -> Place:
+        address = backend.address(host)
+        clients = (address, free_port(backend, host, ports))
+        peers = clients if self.has_one_port else (address, free_port(backend, host, ports))
+        companion = (address, free_port(backend, host, ports))
+        return Place(host, directory / host, clients, peers, companion)
+
+    async def _companions(
+        self, backend: Backend, directory: Path, places: Sequence[Place], known: Known
+    ) -> Companions:
+        processes = {
+            p.host: Program(
+                f"the companion of {self.group} on {p.host}",
+                backend.command(p.host, ending_with_us(self.companion_argv(p))),
+                directory / f"{p.host}-companion.log",
+            )
+            for p in places
+        }
+        return Companions(
+            MemberPrograms(processes, {p.host: p.companion[1] for p in places}),
+            {p.host: await backend.reach(p.host, p.companion) for p in places},
+            {at: host for host, at in known.peers.items()},
+            await make_links(backend, f"{self.group} clients", {p.host: p.clients for p in places}),
+        )
 
 
 class MembersDidNotStart(Exception):
@@ -319,6 +386,16 @@ class MemberPrograms:
         await asyncio.gather(*(process.terminate() for process in self._processes.values()))
 
 
+@dataclass(frozen=True)
+class Companions:
+    """The processes beside the members."""
+
+    programs: MemberPrograms
+    reached: Mapping[str, Endpoint]
+    members: Mapping[Endpoint, str]  # whom they mean
+    links: Links  # on which clients dial the members
+
+
 class RunningMembers(RunningGroup):
     """A group whose processes the harness has started."""
 
@@ -327,19 +404,56 @@ class RunningMembers(RunningGroup):
         database: MemberDatabase,
         programs: MemberPrograms,
         reached: Mapping[str, Endpoint],
+        aside: Companions | None = None,
     ) -> None:
         super().__init__(database.group, database.hosts)
         self._database = database
         self._programs = programs
         self._reached = reached
+        self._aside = aside
 
     async def open(self, host: str) -> Connection:
         return await self._database.open(self._reached[host])
 
+    async def open_for(self, host: str) -> Connection:
+        """A client of a host with a companion speaks to whom that one names, over its links."""
+        if self._aside is None:
+            return await self.open(host)
+        leader = await self._leader_by(host)
+        if leader is None:
+            raise OSError(f"nobody leads, by the word of {host}")
+        return await self._database.open(self._aside.links.reach[host, leader])
+
     async def boot(self) -> None:
         """Start all; returns when one leads and all answer. Raises MembersDidNotStart."""
         await self._programs.start()
+        if self._aside is not None:
+            await self._aside.programs.start()
         await self.until_ready()
+
+    async def is_ready(self) -> bool:
+        """And all companions agree who leads."""
+        if self._aside is None:
+            return await super().is_ready()
+        named = await asyncio.gather(*map(self._leader_by, self.hosts))
+        return len(set(named)) == 1 and None not in named and await super().is_ready()
+
+    async def leaders(self) -> Mapping[str, str]:
+        """Where there are companions, by the word of most: one that was cut off does not know."""
+        if self._aside is None:
+            return await super().leaders()
+        named = await asyncio.gather(*map(self._leader_by, self.hosts))
+        found = Counter(host for host in named if host is not None).most_common(1)
+        return {self.group: found[0][0]} if found else {}
+
+    async def _leader_by(self, host: str) -> str | None:
+        assert self._aside is not None
+        try:
+            async with asyncio.timeout(STATUS_TIMEOUT_S):
+                at = await self._database.leader_by(self._aside.reached[host])
+        except (OSError, ValueError):
+            return None
+        return None if at is None else self._aside.members.get(at)
 
     def check(self, hosts: Sequence[str]) -> None:
         self._programs.check(hosts)
@@ -360,6 +474,8 @@ class RunningMembers(RunningGroup):
             raise DatabaseError(f"{host} did not start again: {exc}") from exc
 
     async def stop(self) -> None:
+        if self._aside is not None:
+            await self._aside.programs.stop()
         await self._programs.stop()
 
 

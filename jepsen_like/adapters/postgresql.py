@@ -138,7 +138,7 @@ class PostgreSQL:
             links = await make_links(backend, GROUP, listens)
             place = _Places(programs, scratch, directory, listens, links, backend)
             say(f"making {GROUP} on {', '.join(self.hosts)}")
-            await place.make_all(self.hosts)
+            await place.make_all(self.hosts, self.settings or {})
             running = RunningPostgreSQL(self, place, say)
             stack.push_async_callback(running.end)
             await running.boot()
@@ -161,10 +161,10 @@ class _Places:
     def data(self, host: str) -> Path:
         return self.scratch / host
 
-    async def make_all(self, hosts: Sequence[str]) -> None:
+    async def make_all(self, hosts: Sequence[str], settings: Mapping[str, str]) -> None:
         """A database on the first, and copies of it that follow it. Raises DatabaseError."""
         first, *others = hosts
-        await self.programs.make(self.data(first))
+        await self.programs.make(self.data(first), settings)
         for host in others:
             await self.programs.copy(self.data(first), self.data(host))
             self.programs.make_standby(self.data(host), host, self.links.dial[host, first])
@@ -203,7 +203,7 @@ class RunningPostgreSQL(AskedGroup):
 
     def _process(self, host: str) -> Program:
         places, database = self._places, self._database
-        settings = dict(database.settings or {})
+        settings: dict[str, str] = {}
         if database.synchronous:
             others = ", ".join(other for other in database.hosts if other != host)
             settings["synchronous_standby_names"] = f"ANY 1 ({others})"

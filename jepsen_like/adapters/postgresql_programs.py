@@ -65,8 +65,7 @@ class Programs:
         return ("setpriv", *as_owner, *argv)
 
     def server(self, data: Path, listens: Endpoint, settings: Mapping[str, str]) -> tuple[str, ...]:
-        own = {"listen_addresses": listens[0], "port": str(listens[1])}
-        every = {**SETTINGS, **own, **settings}
+        every = {"listen_addresses": listens[0], "port": str(listens[1]), **settings}
         words = (word for name, value in every.items() for word in ("-c", f"{name}={value}"))
         return self.command("postgres", "-D", str(data), *words)
 
@@ -76,7 +75,7 @@ class Programs:
             entry = pwd.getpwnam(self.owner)
             os.chown(path, entry.pw_uid, entry.pw_gid)
 
-    async def make(self, data: Path) -> None:
+    async def make(self, data: Path, settings: Mapping[str, str]) -> None:
         """The files of a new database. Raises DatabaseError."""
         secret = data.parent / "password"
         secret.write_text(self.password, encoding="ascii")
@@ -92,6 +91,8 @@ class Programs:
             )
         finally:
             secret.unlink()
+        lines = (f"{name} = '{value}'\n" for name, value in {**SETTINGS, **settings}.items())
+        (data / "postgresql.conf").write_text("".join(lines), encoding="utf-8")
         with (data / "pg_hba.conf").open("a", encoding="utf-8") as rules:
             rules.write("host all all 0.0.0.0/0 md5\nhost replication all 0.0.0.0/0 md5\n")
 

@@ -7,6 +7,7 @@
 """
 
 from jepsen_like.history.columns import History
+from jepsen_like.history.definite import contradicted, in_words
 from jepsen_like.history.fault_window import FaultWindow
 from jepsen_like.history.files import FORMATS, read
 from jepsen_like.history.jepsen import write_edn
@@ -33,5 +34,7 @@ __all__ = [
     "read_jsonl",
     "write_jsonl",
     "write_edn",
+    "contradicted",
+    "in_words",
     "lint",
 ]

@@ -65,3 +65,29 @@ def test_a_key_that_was_never_read_again_makes_the_run_unknown() -> None:
     assert (
         judged(READ, unread=((Call("read", 1, workload="register"), "n2"),)).validity == "unknown"
     )
+
+
+WRITE = dataclasses.replace(
+    READ, f="write", value=7, outcome="fail", error="refused", sent_ns=1, returned_ns=2
+)
+SEEN = dataclasses.replace(READ, process=1, output=7)
+
+
+def test_an_error_that_was_called_definite_and_was_none_convicts_nobody() -> None:
+    result = judged(dataclasses.replace(WRITE, scheduled_ns=1), SEEN)
+    assert result.validity == "unknown"
+    verdicts = {verdict.check: verdict for verdict in result.verdicts}
+    assert verdicts["linearizable"].validity == "unknown"
+    assert "an error called definite was none, so this proves nothing" in (
+        verdicts["linearizable"].reason
+    )
+    assert verdicts["definite errors"].reason.startswith(
+        "the adapter called the error of write 7 of key 1 definite ('refused' on n1), but its "
+        "value was read"
+    )
+    assert [o.f for o in verdicts["definite errors"].offending] == ["write", "read"]
+
+
+def test_a_made_up_value_still_convicts() -> None:
+    other = dataclasses.replace(WRITE, scheduled_ns=1, value=8)
+    assert judged(other, SEEN).validity == "invalid"

@@ -104,6 +104,7 @@ def test_a_declared_type_that_does_not_compare_is_an_error() -> None:
         ("SELECT id FROM t WHERE id = $40000", (), "0A000"),
         ("SELECT id FROM t WHERE id = $1", (790,), "0A000"),
         ("SELECT id FROM t WHERE b = $1 AND id = $1", (), "42883"),
+        ("SELECT id FROM t WHERE id IN (SELECT $1)", (), "42883"),
         ('SELECT $1 COLLATE "C" UNION SELECT 1', (), "42P18"),
         ("SELECT b FROM t UNION ALL SELECT 'a' UNION ALL SELECT ($1 COLLATE \"C\")", (), "42P18"),
         ('INSERT INTO t (id, b) SELECT 1, $1 COLLATE "C"', (), "42P18"),

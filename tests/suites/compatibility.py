@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ from tests.suites.postgres import PostgresMissing
 from tests.suites.reasons import reason_of, reasons
 from tests.suites.sqlalchemy_suite.running import HERE as SQLALCHEMY
 
-__all__ = ["PAGE", "page", "supported_in"]
+__all__ = ["PAGE", "over_shards", "page", "supported_in"]
 
 PAGE: Final = ROOT / "docs" / "compatibility.md"
 
@@ -61,6 +61,11 @@ PostgreSQL, on a cluster of one shard and with `default_placement = home`. Postg
 {expected} of its tests with both. {failing}
 """
 
+OVER_SHARDS: Final = """\
+Over three shards (`make sqlalchemy-suite SHARDS=3`) tables are at home, or with `PLACEMENT=sharded`
+sharded by their primary keys wherever nothing else is said, which the suite does not:
+"""
+
 
 def page(findings: Sequence[Finding]) -> str:
     """The text of the page."""
@@ -73,6 +78,7 @@ def page(findings: Sequence[Finding]) -> str:
     parts.append(EXPLAINED_HEAD + "".join(f"- {' '.join(why.split())}\n" for why in reasons_given))
     parts.append(_suite(ASYNCPG_HEAD, ASYNCPG))
     parts.append(_suite(SQLALCHEMY_HEAD, SQLALCHEMY))
+    parts.append(over_shards(SQLALCHEMY))
     return "\n".join(parts)
 
 
@@ -106,6 +112,19 @@ def _suite(head: str, directory: Path) -> str:
     lines = [f"- {why}: {_listed(tests)}" for why, tests in by_reason.items()]
     failing = "Those that fail here, and why:\n" if lines else "All of them pass here."
     return "\n".join([head.format(expected=len(expected), failing=failing), *lines])
+
+
+def over_shards(directory: Path) -> str:
+    """What of a suite passes over several shards, by the placement of its tables."""
+    expected = (directory / "baseline.txt").read_text(encoding="utf-8").splitlines()
+    lines = [OVER_SHARDS]
+    for placement in ("home", "sharded"):
+        known = reasons((directory / f"reasons-{placement}.txt").read_text(encoding="utf-8"))
+        failing = Counter(why for why in (reason_of(test, known) for test in expected) if why)
+        passing = len(expected) - failing.total()
+        lines.append(f"- `{placement}`: {passing} of {len(expected)} pass" + ":" * bool(failing))
+        lines += [f"  - {count}: {why}" for why, count in failing.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.suites.compatibility import over_shards
 from tests.suites.outcomes import Outcome, outcomes
 from tests.suites.pgbench.running import PgbenchFailed, Run, read_report
 from tests.suites.reasons import compare, reason_of, reasons
@@ -55,6 +56,18 @@ def test_the_first_reason_that_fits_counts() -> None:
     assert reason_of("test_a.TestA.test_two", known) == "one reason"
     assert reason_of("test_a.TestA.test_one", known) == "another"
     assert reason_of("test_b.TestB.test_one", known) == ""
+
+
+def test_what_passes_over_shards_is_counted_by_placement_and_reason(tmp_path: Path) -> None:
+    (tmp_path / "baseline.txt").write_text("a.one\na.two\na.three\nb.four\n")
+    (tmp_path / "reasons-home.txt").write_text("# none\n")
+    (tmp_path / "reasons-sharded.txt").write_text("a.t* | a key\nb.* | an order\n")
+    assert over_shards(tmp_path).splitlines()[-4:] == [
+        "- `home`: 4 of 4 pass",
+        "- `sharded`: 1 of 4 pass:",
+        "  - 2: a key",
+        "  - 1: an order",
+    ]
 
 
 def test_a_test_that_did_not_run_has_failed(tmp_path: Path) -> None:
