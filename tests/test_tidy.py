@@ -370,6 +370,8 @@ FLOORS: dict[str, int] = {
     "jepsen_like.file_judge": 1,
     "jepsen_like.file_text": 1,
     "jepsen_like.http_json": 1,
+    "jepsen_like.new_command": 1,
+    "jepsen_like.skeleton": 1,
     "jepsen_like.outcomes": 1,
     "jepsen_like.process_clock": 1,
     "jepsen_like.judge": 1,
