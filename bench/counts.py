@@ -41,6 +41,8 @@ PATHS: Final = ("raft_entry", "select", "insert", "two_shards", "scatter", "copy
 SEED: Final = 1
 TIMES: Final = 40
 COPIED: Final = 500
+SHOWN: Final = 60
+"""Functions."""
 NODES: Final = ("n1", "n2", "n3")
 _OURS: Final = ("nodes.", "shardrouter.")
 _NOT_CALLS: Final = ("<listcomp>", "<dictcomp>", "<setcomp>")
@@ -53,12 +55,17 @@ Work = Callable[[], Awaitable[object]]
 class Tally:
     """Between `begin` and `end`, by what is counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: str = "") -> None:
+        """shown: the path whose functions are printed."""
+        self.shown = shown
         self._counts: Counter[str] = Counter()
+        self.functions: Counter[str] = Counter()
+        """Calls of each since `begin`."""
         self._is_counting = False
 
     def begin(self) -> None:
         self._counts.clear()
+        self.functions.clear()
         self._is_counting = True
         sys.setprofile(self._look)
 
@@ -87,7 +94,9 @@ class Tally:
             and code.co_name not in _NOT_CALLS
             and (process := self._process()) is not None
         ):
-            self._counts["router_calls" if process == "router" else "nodes_calls"] += 1
+            where = "router" if process == "router" else "nodes"
+            self._counts[f"{where}_calls"] += 1
+            self.functions[f"{where} {frame.f_globals['__name__']}.{code.co_qualname}"] += 1
 
     @staticmethod
     def _process() -> str | None:
@@ -177,6 +186,9 @@ async def _count(config: Any, tally: Tally) -> dict[str, Counts]:
     scatter = await client.prepare("SELECT count(*) FROM bench")
     keys = iter(range(1000, 10**9))
 
+    async def one_insert() -> None:
+        await insert.fetch(next(keys), "v" * 96)
+
     async def two_shards() -> None:
         async with client.transaction():
             await update.fetch(one, "w" * 96)
@@ -189,19 +201,21 @@ async def _count(config: Any, tally: Tally) -> dict[str, Counts]:
     entry, close = await _proposer(config)
     found = {
         # First: what has no guards is kept out by what a COPY leaves prepared for a while.
-        "raft_entry": await _counted(tally, entry, TIMES),
-        "select": await _counted(tally, lambda: select.fetch(7), TIMES),
-        "insert": await _counted(tally, lambda: insert.fetch(next(keys), "v" * 96), TIMES),
-        "two_shards": await _counted(tally, two_shards, TIMES // 2),
-        "scatter": await _counted(tally, scatter.fetch, TIMES // 2),
-        "copy_row": await _counted(tally, copy, 2, each=COPIED),
+        "raft_entry": await _counted(tally, "raft_entry", entry, TIMES),
+        "select": await _counted(tally, "select", lambda: select.fetch(7), TIMES),
+        "insert": await _counted(
+            tally, "insert", lambda: insert.fetch(next(keys), "v" * 96), TIMES
+        ),
+        "two_shards": await _counted(tally, "two_shards", two_shards, TIMES // 2),
+        "scatter": await _counted(tally, "scatter", scatter.fetch, TIMES // 2),
+        "copy_row": await _counted(tally, "copy_row", copy, 2, each=COPIED),
     }
     await close()
     await client.close()
     return found
 
 
-async def _counted(tally: Tally, work: Work, times: int, each: int = 1) -> Counts:
+async def _counted(tally: Tally, path: str, work: Work, times: int, each: int = 1) -> Counts:
     """For each of so many operations, of which `work` does `each`; the first is not counted."""
     await work()
     await asyncio.sleep(0.5)  # what is done behind an answer is done
@@ -209,6 +223,9 @@ async def _counted(tally: Tally, work: Work, times: int, each: int = 1) -> Count
     for _ in range(times):
         await work()
     counts = tally.end()
+    if path == tally.shown:
+        for name, calls in tally.functions.most_common(SHOWN):
+            click.echo(f"{calls / times / each:10.2f}  {name}", err=True)
     digits = 4 if each > 1 else 2
     return {name: round(counts[name] / times / each, digits) for name in sorted(counts)}
 
@@ -260,9 +277,9 @@ async def _proposer(config: Any) -> tuple[Work, Callable[[], Awaitable[None]]]:
     return one, close
 
 
-def measure(kernel: SimulatedKernel) -> dict[str, Counts]:
+def measure(kernel: SimulatedKernel, shown: str = "") -> dict[str, Counts]:
     """Of each of `PATHS`. The interpreter must be one that simulates."""
-    tally = Tally()
+    tally = Tally(shown)
     _watch_sqlite(tally)
     loop = kernel.new_loop(SEED)()
     try:
@@ -273,11 +290,12 @@ def measure(kernel: SimulatedKernel) -> dict[str, Counts]:
 
 
 @click.command()
-def main() -> None:
+@click.option("--functions", type=click.Choice(PATHS), help="Also name those it calls most.")
+def main(functions: str | None) -> None:
     """Count what six key paths take."""
     kernel = SimulatedKernel()
     replace_kernel(kernel)
-    click.echo(json.dumps(measure(kernel), indent=1))
+    click.echo(json.dumps(measure(kernel, functions or ""), indent=1))
 
 
 if __name__ == "__main__":

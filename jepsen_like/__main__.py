@@ -12,7 +12,7 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from jepsen_like.store.commands import RUNS, diff, serve
 
 if TYPE_CHECKING:
     from jepsen_like.adapters.database import LevelledDatabase
-    from jepsen_like.result import RunResult
+    from jepsen_like.result import ClassLabel, RunResult, Validity, Verdict
     from jepsen_like.spec import Test
 
 __all__ = ["main"]
@@ -47,9 +47,14 @@ ELSEWHERE: Final = {
     "new": "jepsen_like.new_command:new",
     "one-seed": "jepsen_like.sim.one_seed:one_seed",
     "replay": "jepsen_like.sim.commands:replay",
+    "shrink": "jepsen_like.sim.shrink_command:shrink",
     "sim": "jepsen_like.sim.commands:sim",
 }
 """Commands whose modules are imported when they are asked for: all judges together take time."""
+
+
+CORNERS: Final = "corners"
+"""Of `pacelc --db`: no database, but stores whose corner is known."""
 
 
 class Commands(click.Group):
@@ -122,9 +127,10 @@ def demo(seed: int | None, out: Path | None, backend: str | None, keep: bool, qu
 @run_options
 @click.option(
     "--db",
-    type=click.Choice(["shardrouter", "etcd"]),
+    type=click.Choice(["shardrouter", "etcd", CORNERS]),
     default="shardrouter",
-    help="The database: this project's, or etcd (Debian's etcd-server).",
+    help="The database: this project's, etcd (Debian's etcd-server), or four small simulated "
+    "stores, one in each corner, for teaching.",
 )
 @click.option("--quick", is_flag=True, help="Shorter phases; half the time.")
 @click.option("--json", "is_json", is_flag=True, help="The labels for machines.")
@@ -139,20 +145,36 @@ def pacelc(
 ) -> None:
     """Find where each class of operations stands in PACELC, and compare with what is promised.
 
+    The corners (--db corners) need neither root nor a network, are done in some seconds, and are
+    the same on every machine for the same seed; with --backend sim they stand beside the database.
+
     \b
       jepsen-like pacelc --quick
+      jepsen-like pacelc --db corners
       jepsen-like pacelc --db etcd
       jepsen-like pacelc --seed 7 --json
     """
     from jepsen_like import pacelc as experiment
+    from jepsen_like.corner_stores import corner_labels
+    from jepsen_like.result import EXIT_CODES
 
+    if db == CORNERS:
+        if out is not None or backend is not None or keep or quick:
+            raise click.UsageError(f"--db {CORNERS} goes with --seed and --json alone.")
+        labels = corner_labels(1 if seed is None else seed)
+        differ = any(one.agrees is False for one in labels)
+        validity: Validity = "invalid" if differ else "valid"
+        _print_labels(labels, validity, (), is_json)
+        sys.exit(EXIT_CODES[validity])
     words = ["pacelc", *(["--db", db] if db != "shardrouter" else [])]
     words += ["--quick"] if quick else []
     test = experiment.pacelc_test(named_database(db), quick=quick)
-    if is_json:
-        carry_out(test, words, seed, out, backend, keep, show=_print_labels_json)
-    else:
-        carry_out(test, words, seed, out, backend, keep, show=_print_labels)
+
+    def show(result: RunResult) -> None:
+        beside = corner_labels(result.seed) if test.backend == SIM or backend == SIM else ()
+        _print_labels((*result.labels, *beside), result.validity, result.verdicts, is_json)
+
+    carry_out(test, words, seed, out, backend, keep, show=show)
 
 
 def named_database(name: str) -> LevelledDatabase:
@@ -165,21 +187,20 @@ def named_database(name: str) -> LevelledDatabase:
     return ShardRouter.with_leases()
 
 
-def _print_labels(result: RunResult) -> None:
+def _print_labels(
+    labels: Sequence[ClassLabel], validity: Validity, verdicts: Sequence[Verdict], is_json: bool
+) -> None:
     from rich.console import Console
 
-    from jepsen_like.pacelc import in_words, table
+    from jepsen_like.pacelc import as_json, in_words, table
 
-    Console(highlight=False).print(table(result.labels))
-    click.echo("\n".join([*in_words(result.labels), ""]))
-    for verdict in result.verdicts:
+    if is_json:
+        click.echo(as_json(labels, validity))
+        return
+    Console(highlight=False).print(table(labels))
+    click.echo("\n".join([*in_words(labels), ""]))
+    for verdict in verdicts:
         click.echo(f"{verdict.check}: {verdict.validity}: {verdict.reason}")
-
-
-def _print_labels_json(result: RunResult) -> None:
-    from jepsen_like.pacelc import as_json
-
-    click.echo(as_json(result))
 
 
 @cli.command()
@@ -290,7 +311,7 @@ def carry_out_often(
 ) -> None:
     """Run with one seed after the other, a line for each."""
     from jepsen_like.report.words import headline
-    from jepsen_like.result import EXIT_CODES, Validity
+    from jepsen_like.result import EXIT_CODES
 
     first = test.seed if seed is None else seed
     out = out or RUNS / f"{test.name}-{time.strftime('%Y%m%d-%H%M%S')}"

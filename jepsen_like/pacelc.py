@@ -20,7 +20,7 @@ from jepsen_like.checks.corners import OperationClass
 from jepsen_like.checks.experiment import Pacelc, pacelc
 from jepsen_like.checks.values import availability, recovery
 from jepsen_like.faults import leader_of
-from jepsen_like.result import ClassLabel, RunResult
+from jepsen_like.result import ClassLabel, Validity
 from jepsen_like.spec import Test
 from jepsen_like.workloads.levels import levelled_register, read_at
 
@@ -114,7 +114,7 @@ def in_words(labels: Sequence[ClassLabel]) -> list[str]:
     """For each class its figures with their intervals, and what is missing."""
     lines = []
     for one in labels:
-        lines += ["", f"{one.f}: {one.measured}"]
+        lines += ["", f"{one.level}, {one.f}: {one.measured}"]
         lines += [f"  {line}" for line in figures_in_words(one.figures)]
         lines += [f"  missing for {why}" for why in one.missing]
     return lines
@@ -152,8 +152,8 @@ def _worst(reads: dict[str, Any]) -> str:
     return f", up to {reads['versions_max']} versions and {reads['stale_ns_max'] / 1e9:.2f} s"
 
 
-def as_json(result: RunResult) -> str:
-    """The labels for machines; everything else is in results.json."""
+def as_json(labels: Sequence[ClassLabel], validity: Validity) -> str:
+    """For machines; everything else of a run is in results.json."""
     rows = [
         {
             "level": one.level,
@@ -164,6 +164,6 @@ def as_json(result: RunResult) -> str:
             "missing": list(one.missing),
             "figures": one.figures,
         }
-        for one in result.labels
+        for one in labels
     ]
-    return json.dumps({"format": 1, "validity": result.validity, "labels": rows}, indent=1)
+    return json.dumps({"format": 1, "validity": validity, "labels": rows}, indent=1)

@@ -52,7 +52,7 @@ from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.faults.compose import strike
 from jepsen_like.faults.demands import needs_of
-from jepsen_like.faults.fault import Planned, Site, total_seconds
+from jepsen_like.faults.fault import Planned, Site
 from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.interpose import Instruments, InterposeError
 from jepsen_like.judge import judge, stopped_in_words, write_files
@@ -63,16 +63,13 @@ from jepsen_like.preloading import preloaded
 from jepsen_like.recording import Recording
 from jepsen_like.reigns import Reigns, watch
 from jepsen_like.result import FaultRecord, ReplicaComparison, RunResult, Verdict
-from jepsen_like.schedule import Schedule, planned, planned_calls
+from jepsen_like.schedule import Schedule, planned, planned_calls, planned_keys
 from jepsen_like.sim.loop import SimulationError
 from jepsen_like.spec import SpecError, Test
 
 __all__ = ["HarnessError", "Interrupted", "Unfinished", "run", "record", "run_async"]
 
 T = TypeVar("T")
-
-EXTRA_CALLS_S: Final = 20.0
-"""Keys are made for this much more load than planned: restarts and checks take their time."""
 
 PUNCTUAL_NS: Final = 20_000_000
 PROGRESS_S: Final = 1.0
@@ -232,8 +229,7 @@ async def record(
     limit = asyncio.timeout(limit_s)
     try:
         plan = planned(test, seed)
-        # Of the plan, also for a shrunk schedule: other keys would make other calls of the seed
-        calls = round(test.load.rate * (total_seconds(plan.faults) + EXTRA_CALLS_S))
+        keys = planned_keys(test, plan)
         plan = schedule or plan
         test = replace(test, load=replace(test.load, clients=plan.clients))
         async with limit, AsyncExitStack() as stack:
@@ -246,7 +242,6 @@ async def record(
             db = await database.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
             prober = await stack.enter_async_context(probing)
-            keys = test.keys(calls)
             for workload in test.workloads:
                 mine = keys[workload.name]
                 progress.say(f"loading {len(mine)} keys of {workload.name}")

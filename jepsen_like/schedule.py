@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from jepsen_like.faults import written
-from jepsen_like.faults.fault import Planned
+from jepsen_like.faults.fault import Planned, total_seconds
 from jepsen_like.load import Arrival, arrivals
 from jepsen_like.spec import Test
 
-__all__ = ["Schedule", "ScheduleError", "planned", "planned_calls"]
+__all__ = ["Schedule", "ScheduleError", "planned", "planned_calls", "planned_keys"]
 
 T = TypeVar("T")
 
 FORMAT: Final = 1
+
+EXTRA_CALLS_S: Final = 20.0
+"""Keys are made for this much more load than planned: restarts and checks take their time."""
 
 
 class ScheduleError(ValueError):
@@ -98,6 +101,13 @@ class Schedule:
 def planned(test: Test, seed: int) -> Schedule:
     """What the seed draws. Raises SpecError."""
     return Schedule(test.schedule(seed), test.load.clients, None, seed)
+
+
+def planned_keys(test: Test, plan: Schedule) -> dict[str, Sequence[int]]:
+    """The keys of each workload, for `plan`, which the seed draws: a shrunk one has the same, for
+    with other keys the seed would plan other calls."""
+    lasts_s = total_seconds(plan.faults) + EXTRA_CALLS_S
+    return test.keys(round(test.load.rate * lasts_s))
 
 
 def planned_calls(test: Test, seed: int, keys: Mapping[str, Sequence[int]]) -> Iterator[Arrival]:

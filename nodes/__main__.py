@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import gc
 import logging
 import os
 import signal
@@ -22,6 +21,7 @@ from typing import Final
 import click
 
 from nodes.cluster_file import load_cluster
+from nodes.collector import settle_collector
 from nodes.config import Address, ConfigError
 from nodes.log_format import LOG_FORMATS, LogFormat, log_to_stderr
 from nodes.log_store import StoreError
@@ -30,11 +30,6 @@ from nodes.node import Node
 from nodes.server import ListenError
 
 __all__ = ["main"]
-
-GC_THRESHOLDS: Final = (10_000, 20, 50)
-"""Messages and entries are structs the collector does not track, and nothing on the hot path
-makes cycles, so the default of 700 only walks live objects again and again. Not switched off:
-tasks and exceptions do make cycles, and a node runs for months."""
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
@@ -99,10 +94,7 @@ async def _run(new_node: Callable[[], Node], *, exit_with_stdin: bool) -> None:
         _die_with_parent()
         loop.add_reader(0, _read_stdin, stop)
     async with new_node() as node:
-        # What lives now lives as long as the process: keep the collector from walking it.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        settle_collector()
         print(f"ready {node.address}", flush=True)
         await stop.wait()
 

@@ -96,22 +96,18 @@ class Applier:
     def due(self) -> bool:
         """Whether `step` has something to do now."""
         return (
-            not self._ended
+            self._next <= self._commit
+            and not self._ended
             and not self._resting
             and self._running is None
-            and not self._is_lent
+            and not (self._loan is not None and self._loan.is_given)
             and not self.is_halted
-            and self._next <= self._commit
         )
 
     @property
     def _is_at_rest(self) -> bool:
         """Nobody has the file."""
         return not self._resting and self._running is None and not self.due
-
-    @property
-    def _is_lent(self) -> bool:
-        return self._loan is not None and self._loan.is_given
 
     @property
     def busy(self) -> bool:

@@ -44,7 +44,8 @@ class Member(Protocol):
     has_heard: bool
 
     @property
-    def stopped(self) -> bool: ...
+    def stopped(self) -> str:
+        """Why it does nothing more; empty: it goes on."""
 
     @property
     def is_quiet(self) -> bool: ...

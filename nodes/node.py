@@ -29,7 +29,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from msgspec.structs import replace
@@ -404,27 +404,47 @@ class Node:
         dirty, self._dirty = self._dirty, {}
         readies: list[tuple[RaftEngine, Ready]] = []
         writes: list[GroupWrite] = []
-        first, after = _Outgoing(), _Outgoing()
+        first: _Outgoing = {}
+        after: _Outgoing = {}
+        # `_guard` thrice, without its calls: a turn is what a single statement pays for.
         for engine in dirty:
-            ready = self._guard(engine, engine.collect)
+            try:
+                ready = engine.collect()  # of one that has stopped: None
+            except Exception as exc:
+                engine.fail(exc)
+                continue
             if ready is None:
                 continue
             readies.append((engine, ready))
-            first.add(engine, ready.messages)
-            after.add(engine, ready.messages_after)
+            if ready.messages:
+                _gather(first, engine, ready.messages)
+            if ready.messages_after:
+                _gather(after, engine, ready.messages_after)
             if (write := engine.group_write(ready)) is not None:
                 writes.append(write)
         if writes:
-            first.send(self._peers)  # peers write while this node does
+            if first:
+                _send_gathered(first, self._peers)  # peers write while this node does
             if not self._write(writes):
                 return
-        else:
-            after.put_first(first)
+        elif first:
+            for node, envelopes in after.items():
+                first.setdefault(node, []).extend(envelopes)
+            after = first
         for engine, ready in readies:
-            self._guard(engine, partial(engine.persisted, ready))
-        after.send(self._peers)
+            if not engine.stopped:
+                try:
+                    engine.persisted(ready)
+                except Exception as exc:
+                    engine.fail(exc)
+        if after:
+            _send_gathered(after, self._peers)
         for engine in dirty:
-            self._guard(engine, engine.apply)
+            if not engine.stopped:
+                try:
+                    engine.apply()
+                except Exception as exc:
+                    engine.fail(exc)
             self._note(engine)
 
     def _note(self, engine: RaftEngine) -> None:
@@ -571,21 +591,16 @@ def _accepted(config: ClusterConfig) -> dict[str, str]:
     return {node.name: node.data_id for node in config.nodes.values() if node.data_id}
 
 
-class _Outgoing:
-    """Messages gathered in a turn, by the node they go to."""
+_Outgoing: TypeAlias = dict[str, list[Envelope]]
+"""Messages gathered in a turn, by the node they go to."""
 
-    def __init__(self) -> None:
-        self._by_node: defaultdict[str, list[Envelope]] = defaultdict(list)
 
-    def add(self, engine: RaftEngine, messages: list[RaftMessage]) -> None:
-        for message in messages:
-            if (node := engine.place(message.receiver)) is not None:
-                self._by_node[node].append(Envelope(engine.group, message))
+def _gather(outgoing: _Outgoing, engine: RaftEngine, messages: list[RaftMessage]) -> None:
+    for message in messages:
+        if (node := engine.place(message.receiver)) is not None:
+            outgoing.setdefault(node, []).append(Envelope(engine.group, message))
 
-    def put_first(self, others: _Outgoing) -> None:
-        for node, envelopes in others._by_node.items():
-            self._by_node[node][:0] = envelopes
 
-    def send(self, peers: Peers) -> None:
-        for node, envelopes in self._by_node.items():
-            peers.send(node, envelopes)
+def _send_gathered(outgoing: _Outgoing, peers: Peers) -> None:
+    for node, envelopes in outgoing.items():
+        peers.send(node, envelopes)

@@ -179,7 +179,8 @@ class RaftEngine:
         self._clock = clock
         self._wake = wake
         self._send = send
-        self._stopped = ""
+        self.stopped = ""
+        """Why this replica does nothing more, a full sentence; empty: it goes on."""
         self._applier = Applier(
             group,
             machine,
@@ -236,7 +237,7 @@ class RaftEngine:
         command: EntryBody | None = None,
         refuse: Refuse | None = None,
     ) -> None:
-        if self._stopped or self._core.role is not _LEADER:
+        if self.stopped or self._core.role is not _LEADER:
             self._look_for_leader()
             done(self._not_leader())
             return
@@ -332,7 +333,7 @@ class RaftEngine:
     def read_barrier(
         self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
     ) -> None:
-        if self._stopped:
+        if self.stopped:
             done(self._not_leader())
         elif consistency == "any":
             done(None)
@@ -354,7 +355,7 @@ class RaftEngine:
         self, id: bytes, touched: Touched, pin: Callable[[], None], done: Barrier
     ) -> None:
         self._notice_office()
-        if self._stopped or not self._office.term:
+        if self.stopped or not self._office.term:
             self._look_for_leader()
             done(self._not_leader())
         elif self._applier.is_halted:
@@ -378,7 +379,7 @@ class RaftEngine:
         return self._keeper.look()
 
     def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
-        if self._stopped or self._core.role is not _LEADER:
+        if self.stopped or self._core.role is not _LEADER:
             done(self._not_leader())
             return
         if isinstance(request, MoveLeadership) and request.replica == self.replica:
@@ -389,17 +390,17 @@ class RaftEngine:
 
     def status(self) -> ReplicaStatus:
         core = self._core
-        progress = {} if self._stopped else core.progress()
+        progress = {} if self.stopped else core.progress()
         return ReplicaStatus(
             group=self.group,
             replica=core.replica,
-            role="stopped" if self._stopped else core.role.value,
-            leader=None if self._stopped else self.place(core.leader),
+            role="stopped" if self.stopped else core.role.value,
+            leader=None if self.stopped else self.place(core.leader),
             term=core.term,
             commit=core.commit,
             applied=self._machine.applied,
             last=self._log.last,
-            stopped=self._stopped,
+            stopped=self.stopped,
             members=tuple(
                 MemberStatus(
                     member.id,
@@ -420,18 +421,14 @@ class RaftEngine:
     def _look_for_leader(self) -> None:
         """Somebody needs the leader of a group that may have lost it in its sleep: its replica
         may have stopped. One that is well answers the call for an election with a heartbeat."""
-        if not self._stopped and self._core.is_quiescent:
+        if not self.stopped and self._core.is_quiescent:
             self.wake()
 
     def _not_leader(self) -> NotLeader:
         leader = self._core.successor or self._core.leader
-        return NotLeader(None if self._stopped else self.place(leader))
+        return NotLeader(None if self.stopped else self.place(leader))
 
     # ------------------------------------------------------------------ the node's side
-
-    @property
-    def stopped(self) -> bool:
-        return bool(self._stopped)
 
     def place(self, replica: int) -> str | None:
         """The node of a replica: as the membership says, or as it wrote to us. A voter that our
@@ -443,7 +440,7 @@ class RaftEngine:
 
     def step(self, message: RaftMessage, node: str) -> None:
         """A message has come from `node`."""
-        if self._stopped:
+        if self.stopped:
             return
         if message.sender not in self._places:
             if len(self._senders) >= SENDERS_MAX:
@@ -483,11 +480,11 @@ class RaftEngine:
         """Whether it is certain that no replica of that id belongs to the group at that node,
         now or ever."""
         committed = self._core.committed_membership
-        return not self._stopped and is_removed(committed, replica, node)
+        return not self.stopped and is_removed(committed, replica, node)
 
     @property
     def leads(self) -> bool:
-        return not self._stopped and self._core.role is _LEADER
+        return not self.stopped and self._core.role is _LEADER
 
     def led(self) -> Led:
         """This group, which is led here, and who could lead it in this replica's place."""
@@ -509,7 +506,7 @@ class RaftEngine:
     @property
     def is_quiet(self) -> bool:
         """Ticks would do nothing, before the next input."""
-        return bool(self._stopped) or (
+        return bool(self.stopped) or (
             self._core.is_quiescent
             and not self._office.proposals
             and self._snapshots.is_at_rest
@@ -522,12 +519,12 @@ class RaftEngine:
 
     def wake(self) -> None:
         """End the quiet of the group, if it is quiet."""
-        if not self._stopped:
+        if not self.stopped:
             self._core.wake()
             self._wake(self)
 
     def tick(self) -> None:
-        if not self._stopped:
+        if not self.stopped:
             self._core.tick(self._clock.lease_now())
             self._changes.tick()
             self._reads.tick()
@@ -558,7 +555,7 @@ class RaftEngine:
     def collect(self) -> Ready | None:
         """What the node has to make durable and to send now, if anything. Confirmed reads are
         answered here, for they wait for no disk."""
-        if self._stopped:
+        if self.stopped:
             return None
         self._notice_office()
         self._propose_queued()
@@ -591,7 +588,7 @@ class RaftEngine:
         self.turned()
         if self._applier.is_halted and (self._reads or self._office.proposals):
             self._refuse_all(self._machine.halted)
-        if self._applier.due or (not self._stopped and self._core.has_ready()):
+        if self._applier.due or (not self.stopped and self._core.has_ready()):
             self._wake(self)
 
     def fail(self, error: Exception) -> None:
@@ -610,9 +607,9 @@ class RaftEngine:
     def stop(self, reason: str) -> None:
         """This replica must do nothing more: `reason` is the sentence that status shows. The
         other replicas of the node go on."""
-        if self._stopped:
+        if self.stopped:
             return
-        self._stopped = reason
+        self.stopped = reason
         _log.error(
             "replica %d of group %s stopped: %s",
             self._core.replica,
@@ -625,7 +622,7 @@ class RaftEngine:
 
     async def close(self) -> None:
         """Answer what waits, and return when nothing is being applied any more."""
-        self._stopped = self._stopped or "The node is stopping."
+        self.stopped = self.stopped or "The node is stopping."
         self._refuse_all("the node is stopping")
         await self._snapshots.close()
         await self._applier.close()

@@ -1,9 +1,9 @@
 """Aggregates in two steps: of each shard's rows there, and of what the shards answer here.
 
-A sum of sums, a least of the least; a count is a sum of counts, an average two sums. Exact ones
-alone: the sum of floats depends on the order of the rows, and what shows that order needs them. An
-aggregate of DISTINCT values is finished here too: the shards group by the values as well, so that
-each comes once from a shard.
+A sum of sums, a least of the least; a count is a sum of counts, an average two sums, a variance a
+count and two sums (`pg_moments_numeric`). Exact ones alone: the sum of floats depends on the order
+of the rows, and what shows that order needs them. An aggregate of DISTINCT values is finished here
+too: the shards group by the values as well, so that each comes once from a shard.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ _AGAIN: Final = frozenset(
     {"sum", "min", "max", "pg_sum_numeric", "pg_bit_and", "pg_bit_or", "pg_bit_xor"}
 )
 """Of their own answers they make the answer for all rows."""
+
+_OF_MOMENTS: Final = {
+    f"pg_{name}_numeric": f"pg_{name}_moments"
+    for name in ("var_samp", "var_pop", "stddev_samp", "stddev_pop")
+}
+"""What is made of count, sum and sum of squares -> the same of those of all shards."""
 
 _COLLATION: Final = re.compile(r" COLLATE \w+\Z")
 
@@ -52,7 +58,7 @@ class Called:
     def can_split(self) -> bool:
         if self.is_distinct and (self.filter or not relations_read(self.argument)):
             return False  # a number in GROUP BY would be a position to SQLite
-        return self.function in {"count", "pg_avg_numeric", *_AGAIN}
+        return self.function in {"count", "pg_avg_numeric", *_OF_MOMENTS, *_AGAIN}
 
 
 class Split:
@@ -85,6 +91,9 @@ class Split:
             total = self._partial(f"pg_sum_numeric({argument})", called)
             count = self._partial(f"count({argument})", called)
             return f"pg_div_numeric(pg_sum_numeric({total}), pg_cast_numeric(sum({count})))"
+        if function in _OF_MOMENTS:
+            moments = self._partial(f"pg_moments_numeric({argument})", called)
+            return f"{_OF_MOMENTS[function]}({moments})"
         column = self._partial(called.text, called)
         if function in ("min", "max"):
             return self._total(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from jepsen_like.schedule import Schedule
     from jepsen_like.spec import Test
 
-__all__ = ["replay", "sim"]
+__all__ = ["noted", "refuse_what_cannot_be_simulated", "replay", "sim", "version_of"]
 
 LINES: Final = "seeds.jsonl"
 """In OUT: a line for each seed that has been run."""
@@ -98,7 +98,7 @@ def sim(
     Exit codes: 0 all valid, 1 one is invalid, 2 one is unknown, 3 it cannot be simulated.
     """
     test, place = _loaded(where)
-    _refuse_what_cannot_be_simulated(test)
+    refuse_what_cannot_be_simulated(test)
     out = out or RUNS / f"sim-{test.name}"
     out.mkdir(parents=True, exist_ok=True)
     numbers = range(first, first + seeds)
@@ -106,7 +106,7 @@ def sim(
     known: dict[int, SeedResult] = {}
     if lines.exists():
         text = lines.read_text(encoding="utf-8").splitlines()
-        known, others = read_lines(text, numbers, code=_version(place), where=_named(place))
+        known, others = read_lines(text, numbers, code=version_of(place), where=_named(place))
         if known:
             click.echo(f"{len(known)} of these seeds have a result in {lines}", err=True)
         if others:
@@ -160,16 +160,16 @@ def replay(what: str, where: str | None, out: Path | None) -> None:
 
     kept, seed, schedule, found = _asked(what, where)
     test, place = _loaded(found)
-    _refuse_what_cannot_be_simulated(test)
-    if kept is not None and kept.code != _version(place):
+    refuse_what_cannot_be_simulated(test)
+    if kept is not None and kept.code != version_of(place):
         click.echo(
             f"{what} was run by another version of the code or of the test ({kept.code}; this is "
-            f"{_version(place)}): what follows is a run of this version and may be another.",
+            f"{version_of(place)}): what follows is a run of this version and may be another.",
             err=True,
         )
     out = out or RUNS / f"{test.name}-seed-{seed}"
     result, run = carry_out(test, _named(place), seed, schedule, out, LIMIT_S)
-    result = _noted(replace(result, code=_version(place)), out)
+    result = noted(replace(result, code=version_of(place)), out)
     if run is None:
         click.echo(f"seed {seed}: {result.verdict}: {result.reason}")
     else:
@@ -195,12 +195,12 @@ def _named(place: tuple[Path, str]) -> str:
     return f"{place[0]}:{place[1]}"
 
 
-def _version(place: tuple[Path, str]) -> str:
+def version_of(place: tuple[Path, str]) -> str:
     """Of the code and of the test's file."""
     return code_fingerprint() + "-" + hashlib.sha256(place[0].read_bytes()).hexdigest()[:8]
 
 
-def _refuse_what_cannot_be_simulated(test: Test) -> None:
+def refuse_what_cannot_be_simulated(test: Test) -> None:
     """Raises ClickException, before anything is started."""
     from jepsen_like.adapters.database import SimulatedDatabase
     from jepsen_like.backends.abilities import CAN, SIM
@@ -216,7 +216,7 @@ def _refuse_what_cannot_be_simulated(test: Test) -> None:
         raise click.ClickException(f"the backend {SIM} cannot do {listed}.")
 
 
-def _noted(result: SeedResult, out: Path) -> SeedResult:
+def noted(result: SeedResult, out: Path) -> SeedResult:
     (out / RECORD).write_text(json.dumps(result.as_data(), indent=1), encoding="utf-8")
     return result
 
@@ -296,7 +296,7 @@ class _Work:
 
     def __init__(self, place: tuple[Path, str], out: Path, limits: tuple[float, float]) -> None:
         self._place, self._out, self._limits = place, out, limits
-        self._version = _version(place)
+        self._version = version_of(place)
         self._lock = threading.Lock()
         self._own = threading.local()
         self._simulators: list[Simulator] = []
@@ -312,7 +312,7 @@ class _Work:
         if result.verdict == "valid":
             shutil.rmtree(directory)
             return replace(result, code=self._version, directory=None)
-        return _noted(replace(result, code=self._version), directory)
+        return noted(replace(result, code=self._version), directory)
 
     def _simulator(self) -> Simulator:
         """This thread's."""
@@ -371,7 +371,7 @@ def _as_json(summary: Summary, place: tuple[Path, str]) -> dict[str, Any]:
         "schema": "jepsen_like.sim",
         "format": 1,
         "test": _named(place),
-        "code": _version(place),
+        "code": version_of(place),
         "validity": summary.validity,
         "seeds": summary.seeds,
         "verdicts": summary.verdicts,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from nodes.pgtypes import numerics
 from nodes.pgtypes.floats import float_of
@@ -52,6 +52,67 @@ def _number(value: Value) -> Decimal:
     return Decimal(value) if type(value) is int else Decimal(str(value))
 
 
+class _Moments(NamedTuple):
+    """How many numbers, their sum and that of their squares, exact; NaN if one is not finite. As
+    text three words, of which nothing is lost: `3 4.50 8.1250`."""
+
+    rows: int
+    total: Decimal
+    squares: Decimal
+
+    @staticmethod
+    def of(numbers: Iterable[Decimal]) -> _Moments:
+        return _Moments.added(_Moments(1, number, _squared(number)) for number in numbers)
+
+    @staticmethod
+    def added(parts: Iterable[_Moments]) -> _Moments:
+        """Of all that they are of. Exact sums have one value and one scale in any order."""
+        add = numerics.EXACT.add
+        rows, total, squares = 0, Decimal(0), Decimal(0)
+        for part in parts:
+            rows += part.rows
+            total, squares = add(total, part.total), add(squares, part.squares)
+        return _Moments(rows, total, squares)
+
+    @staticmethod
+    def read(text: str) -> _Moments:
+        rows, total, squares = text.split(" ")
+        return _Moments(int(rows), Decimal(total), Decimal(squares))
+
+    @property
+    def text(self) -> str:
+        return f"{self.rows} {self.total} {self.squares}"
+
+    def variance(self, *, is_sample: bool, is_root: bool) -> Value:
+        """Or the root of it; None of too few numbers."""
+        if self.rows <= is_sample:
+            return None
+        if not self.squares.is_finite():
+            return "NaN"
+        exact, count = numerics.EXACT, Decimal(self.rows)
+        above = exact.subtract(
+            exact.multiply(count, self.squares), exact.multiply(self.total, self.total)
+        )
+        if above <= 0:
+            return "0"
+        below = exact.multiply(count, count - 1 if is_sample else count)
+        found = numerics.divide(above, below)
+        return numerics.stored(numerics.square_root(found) if is_root else found)
+
+
+def _squared(number: Decimal) -> Decimal:
+    return numerics.EXACT.multiply(number, number)
+
+
+class _MomentsText(_Kept):
+    """What some of the rows come to, for who adds up those of others (`_VarianceOfMoments`)."""
+
+    __slots__ = ()
+
+    def value(self) -> Value:
+        return _Moments.of(_number(row[0]) for row in self._rows).text
+
+
 class _Variance(_Kept):
     """Of integers and numerics."""
 
@@ -60,22 +121,19 @@ class _Variance(_Kept):
     is_root = False
 
     def value(self) -> Value:
-        numbers = [_number(row[0]) for row in self._rows]
-        if len(numbers) <= self.is_sample:
-            return None
-        if not all(number.is_finite() for number in numbers):
-            return "NaN"
-        exact, count = numerics.EXACT, Decimal(len(numbers))
-        total = squares = Decimal(0)
-        for number in numbers:
-            total = exact.add(total, number)
-            squares = exact.add(squares, exact.multiply(number, number))
-        above = exact.subtract(exact.multiply(count, squares), exact.multiply(total, total))
-        if above <= 0:
-            return "0"
-        below = exact.multiply(count, count - 1 if self.is_sample else count)
-        found = numerics.divide(above, below)
-        return numerics.stored(numerics.square_root(found) if self.is_root else found)
+        return self._moments().variance(is_sample=self.is_sample, is_root=self.is_root)
+
+    def _moments(self) -> _Moments:
+        return _Moments.of(_number(row[0]) for row in self._rows)
+
+
+class _VarianceOfMoments(_Variance):
+    """Of what several have found of their own rows."""
+
+    __slots__ = ()
+
+    def _moments(self) -> _Moments:
+        return _Moments.added(_Moments.read(str(row[0])) for row in self._rows)
 
 
 class _FloatVariance(_Kept):
@@ -208,6 +266,8 @@ class _Bits(_Kept):
 AGGREGATES: Final[Mapping[str, Aggregate]] = {
     **_variants(_Variance, "numeric"),
     **_variants(_FloatVariance, "float8"),
+    **_variants(_VarianceOfMoments, "moments"),
+    "pg_moments_numeric": Aggregate(1, _MomentsText),
     **{f"pg_regr_{name}": _regression(name) for name in _REGRESSIONS},
     "pg_bit_and": Aggregate(1, lambda: _Bits(lambda a, b: a & b)),
     "pg_bit_or": Aggregate(1, lambda: _Bits(lambda a, b: a | b)),

@@ -310,7 +310,11 @@ class RaftCore(Leader):
         if outbox.outstanding is not None:
             return False
         if (
-            outbox.has_something()
+            outbox.messages_after
+            or outbox.reads
+            or outbox.reads_failed
+            or outbox.chunks
+            or outbox.install is not None
             or log.saved_index < log.last
             or outbox.handed_out < log.commit <= log.saved_index
             or outbox.handed_out < log.saved_index < log.commit

@@ -103,12 +103,3 @@ class Outbox:
         self.handed_out = applied  # last index given out as committed
         self.saved = saved  # what the driver has made durable, or is about to
         self.outstanding: Ready | None = None  # handed to the driver, not yet persisted
-
-    def has_something(self) -> bool:
-        return bool(
-            self.messages_after
-            or self.reads
-            or self.reads_failed
-            or self.chunks
-            or self.install is not None
-        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from nodes.collector import settle_collector
 from nodes.config import ConfigError
 from nodes.local_cluster import ProcessFailed
 from shardrouter.errors import RouterError
@@ -30,9 +30,7 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
         factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     else:
         factory = uvloop.new_event_loop
-    # Modules and caches made while starting live for ever: keep the collector from walking them.
-    gc.collect()
-    gc.freeze()
+    settle_collector()
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(main)

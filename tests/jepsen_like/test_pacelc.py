@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -14,14 +15,15 @@ from typing import Any
 
 import pytest
 
+from jepsen_like.__main__ import main
 from jepsen_like.checks.corners import ExperimentRun, OperationClass, control_of
 from jepsen_like.checks.experiment import pacelc
 from jepsen_like.checks.pacelc import READS_MIN, ClassFigures, Control, judge, label
 from jepsen_like.checks.values import Evidence
+from jepsen_like.corner_stores import CORNERS, LOCAL, Store, faults
 from jepsen_like.history import Operation, write_jsonl
 from jepsen_like.result import ClassLabel, FaultRecord
 from tests.jepsen_like.histories import op, write
-from tests.jepsen_like.simulated_store import LOCAL, Store, faults
 
 SCRIPT = Path(__file__).parent.parent.parent / "examples" / "pacelc_labels.py"
 
@@ -63,6 +65,36 @@ def test_each_corner_is_found(corner: str, reads: str, writes: str) -> None:
     assert found["write"].measured == writes, found["write"]
     for one in found.values():
         assert bool(one.missing) == ("?" in one.measured)
+
+
+@pytest.mark.long
+def test_the_table_of_the_corners_is_the_same_in_every_process() -> None:
+    """What `jepsen-like pacelc --db corners` prints, whatever order hashes come in."""
+    shown = [
+        subprocess.run(
+            [sys.executable, "-m", "jepsen_like", "pacelc", "--db", "corners", "--seed", "7"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
+        for seed in ("1", "2")
+    ]
+    assert [done.returncode for done in shown] == [0, 0], shown[0].stderr
+    assert shown[0].stdout == shown[1].stdout
+    lines = [line.split() for line in shown[0].stdout.splitlines()]
+    for corner, (reads, writes) in CORNERS.items():
+        assert ["store", corner, "read", reads, reads] in lines
+        assert ["store", corner, "write", *([writes, writes] if writes else ["?/?", "?"])] in lines
+
+
+@pytest.mark.parametrize("option", [["--backend", "sim"], ["--quick"], ["--keep"]])
+def test_the_corners_have_no_backend_and_no_files(
+    option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["pacelc", "--db", "corners", *option])
+    assert caught.value.code == 64
+    assert "--db corners goes with --seed and --json alone." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("corner", ["PC/EC", "PC/EL"])

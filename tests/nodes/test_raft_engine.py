@@ -661,7 +661,7 @@ async def test_a_replica_that_breaks_stops_and_the_group_goes_on(group: Group) -
     read = group.read(1)
     group.settle()
     group.members[1].machine.gate.set()
-    await group.settle_until(lambda: group[1].stopped)
+    await group.settle_until(lambda: bool(group[1].stopped))
     assert isinstance(bad[0], UnknownOutcome)
     assert isinstance(after[0], UnknownOutcome)
     assert read in ([NotLeader("n1")], [NotLeader(None)])

@@ -25,6 +25,7 @@ RUN_ELSEWHERE = {
     "jepsen-like pacelc": "tests/process/test_pacelc.py",
     "jepsen-like replay": "tests/process/test_seeds.py",
     "jepsen-like run": "tests/process/test_examples.py",
+    "jepsen-like shrink": "tests/process/test_shrink.py",
     "jepsen-like sim": "tests/process/test_seeds.py",
 }
 """Commands of their own length, and the test that runs them."""

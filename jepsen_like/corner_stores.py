@@ -1,10 +1,11 @@
-"""A replicated register store in the four corners of PACELC, simulated event by event.
+"""Replicated register stores in the four corners of PACELC, simulated event by event.
 
-Three nodes; n1 leads, is cut off for a while, and n2 leads from half a second later on. What the
-corners do is as in a textbook: PC writes and EC reads take a leader and a majority; EL reads look
-at the local copy; PA/EL writes are local and spread later, the last writer wins; PA/EC is a quorum
-(with write-back, after Attiya, Bar-Noy and Dolev 1995) that falls back to the local copy. Every
-store has local reads too, the positive control.
+For teaching, and to prove the rule that labels real ones: what these do is known. Three nodes; n1
+leads, is cut off for a while, and n2 leads from half a second later on. What the corners do is as
+in a textbook: PC writes and EC reads take a leader and a majority; EL reads look at the local copy;
+PA/EL writes are local and spread later, the last writer wins; PA/EC is a quorum (with write-back,
+after Attiya, Bar-Noy and Dolev 1995) that falls back to the local copy. Every store has local reads
+too, the positive control.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
+from jepsen_like.checks.corners import ExperimentRun, OperationClass, control_of
+from jepsen_like.checks.pacelc import label
 from jepsen_like.history import Operation
-from jepsen_like.result import FaultRecord
+from jepsen_like.result import ClassLabel, FaultRecord
+
+__all__ = ["CORNERS", "Store", "corner_labels", "faults"]
 
 NODES = ("n1", "n2", "n3")
 LOCAL = "read local"
@@ -34,6 +39,15 @@ SWEEP = tuple(
 )
 END = SWEEP[-1][2]
 Version = tuple[int, int]
+
+CORNERS: Final = {
+    "PC/EC": ("PC/EC", "PC/EC"),
+    "PC/EL": ("PA/EL", ""),
+    "PA/EC": ("PA/EC", "PA/EC"),
+    "PA/EL": ("PA/EL", "PA/EL"),
+}
+"""Where the reads and the writes of each store stand. In PC/EL reads look at the local copy, which
+answers also in a cut; and reads that may be stale are no witness of what became of a write."""
 
 
 @dataclass
@@ -218,3 +232,25 @@ def faults() -> tuple[FaultRecord, ...]:
         for rtt, start, end in SWEEP
     )
     return (cut, *steps)
+
+
+def corner_labels(seed: int) -> tuple[ClassLabel, ...]:
+    """What the rule says of reads and writes of the four stores; the same for the same seed."""
+    found: list[ClassLabel] = []
+    for corner, (reads, writes) in CORNERS.items():
+        level = f"store {corner}"
+        classes = (
+            OperationClass("read", level, reads),
+            OperationClass("write", level, writes, witness="read"),
+            OperationClass(LOCAL, level, ""),
+        )
+        run = ExperimentRun(Store(corner, seed).run(), (), faults(), 0)
+        rng = random.Random(f"{seed}/{corner}")
+        figures = [run.figures(one, _held_by, rng) for one in classes]
+        control = control_of(figures, LOCAL)
+        found += [label(one, control) for one in figures[:2]]
+    return tuple(found)
+
+
+def _held_by(_operation: Operation) -> str:
+    return "registers"
