@@ -374,6 +374,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.http_json": 1,
     "jepsen_like.new_command": 1,
     "jepsen_like.skeleton": 1,
+    "jepsen_like.skeleton.skeleton_test": 2,
     "jepsen_like.outcomes": 1,
     "jepsen_like.process_clock": 1,
     "jepsen_like.judge": 1,

@@ -13,20 +13,6 @@ from pathlib import Path
 from typing import Any
 
 
-async def ask(host: str, port: int, question: dict[str, Any]) -> dict[str, Any]:
-    """Raises OSError without an answer."""
-    reader, writer = await asyncio.open_connection(host, port)
-    try:
-        writer.write(json.dumps(question).encode() + b"\n")
-        line = await reader.readline()
-    finally:
-        writer.close()
-    if not line:
-        raise ConnectionResetError("it hung up")
-    answer: dict[str, Any] = json.loads(line)
-    return answer
-
-
 class Registers:
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -50,20 +36,38 @@ class Registers:
 async def main(options: dict[str, Any]) -> None:
     registers = Registers(Path(options["file"])) if options["leader"] is None else None
 
-    async def answer(question: dict[str, Any]) -> dict[str, Any]:
-        if question["f"] == "status":
-            return {"ok": {"leads": registers is not None}}
-        if registers is not None:
-            return {"ok": registers.answer(question)}
-        host, port = options["leader"]
-        return await ask(host, port, question)
+    upstream: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    asking = asyncio.Lock()
+
+    async def from_leader(line: bytes) -> dict[str, Any]:
+        """Over the one connection to it. Raises OSError without an answer."""
+        async with asking:
+            if not upstream:
+                host, port = options["leader"]
+                upstream.append(await asyncio.open_connection(host, port))
+            reader, writer = upstream.pop()
+            writer.write(line)
+            answer = await reader.readline()
+            if not answer:
+                writer.close()
+                raise ConnectionResetError("the leader hung up")
+            upstream.append((reader, writer))
+            said: dict[str, Any] = json.loads(answer)
+            return said
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
-                writer.write(json.dumps(await answer(json.loads(line))).encode() + b"\n")
+                question = json.loads(line)
+                if question["f"] == "status":
+                    said = {"ok": {"leads": registers is not None}}
+                elif registers is not None:
+                    said = {"ok": registers.answer(question)}
+                else:
+                    said = await from_leader(line)
+                writer.write(json.dumps(said).encode() + b"\n")
         except OSError:
-            pass  # the client has gone, or the leader does not answer: then nor do we
+            pass  # the client has gone, or the leader cannot be reached: no answer
         finally:
             writer.close()
 
