@@ -7,7 +7,7 @@ BIN    := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock wheelhouse clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -145,6 +145,15 @@ bench-bulk: venv  ## COPY of a million rows in and out, and the router's memory:
 
 bench-failover: venv  ## how long writes stop when a leader is killed, or cut off
 	@$(BIN)/python bench/failover.py
+
+# For this system and this version of Python: wheels are of one.
+WHEELHOUSE ?= dist/wheelhouse
+wheelhouse: venv  ## every wheel there is to install, in dist/wheelhouse, for machines without network
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --require-hashes \
+	  --wheel-dir $(WHEELHOUSE) -r requirements.lock
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  --wheel-dir $(WHEELHOUSE) .
+	@echo "carry $(WHEELHOUSE) there, and: pip install --no-index --find-links wheelhouse shardrouter"
 
 lock:  ## renew requirements.lock from pyproject.toml (in a throw-away environment)
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import random
 import signal
 from asyncio import base_events
@@ -31,6 +32,8 @@ ProtocolFactory: TypeAlias = Callable[[], asyncio.BaseProtocol]
 
 EPOCH_NS: Final = 1_700_000_000_000_000_000
 """What a wall clock shows when a simulation begins (14 November 2023)."""
+
+SECOND_NS: Final = 1e9
 
 STEPS_PER_INSTANT_MAX: Final = 200_000
 """Callbacks without any time passing before it is taken for a loop that never ends."""
@@ -165,6 +168,16 @@ class SimulationLoop(base_events.BaseEventLoop):
                 return
         self.steps += 1
         handle._run()
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """At a whole nanosecond, as clocks show them, and not before `when`. Between two of them
+        time would pass that nobody sees: who waits for the rest of it waits again and again."""
+        whole_ns = math.ceil(when * SECOND_NS)
+        if whole_ns / SECOND_NS < when:
+            whole_ns += 1
+        return super().call_at(whole_ns / SECOND_NS, callback, *args, context=context)
 
     # ------------------------------------------------------------------ processes
 

@@ -52,6 +52,22 @@ def test_time_passes_only_when_nothing_can_be_done() -> None:
     assert steps < 10
 
 
+def test_who_waits_until_a_clock_shows_a_time_waits_once() -> None:
+    """As nodes look at their gates: by a clock that shows whole nanoseconds."""
+
+    async def main(loop: SimulationLoop) -> int:
+        looks = 0
+        for number in range(200):
+            until = loop.monotonic_ns() / 1e9 + 0.001 + number / 7e4
+            while (left := until - loop.monotonic_ns() / 1e9) > 0:
+                await asyncio.sleep(left)
+                looks += 1
+                assert looks <= 400, f"it waits for another {left} s"
+        return looks
+
+    assert simulate(main) >= 200
+
+
 def test_a_processs_callbacks_keep_their_order_and_processes_interleave_by_the_seed() -> None:
     async def main(loop: SimulationLoop) -> str:
         said: list[str] = []
