@@ -44,6 +44,7 @@ ELSEWHERE: Final = {
     "check": "jepsen_like.file_commands:check",
     "convert": "jepsen_like.file_lint:convert",
     "lint": "jepsen_like.file_lint:lint_file",
+    "new": "jepsen_like.new_command:new",
     "one-seed": "jepsen_like.sim.one_seed:one_seed",
     "replay": "jepsen_like.sim.commands:replay",
     "shrink": "jepsen_like.sim.shrink_command:shrink",
