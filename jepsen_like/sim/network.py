@@ -288,11 +288,12 @@ class Transport(asyncio.Transport):
         self.link = link
         self.is_counted = True
         self._context = process.context.copy()
-        self._outbox: deque[bytes] = deque()
+        self._outbox: deque[tuple[float, bytes]] = deque()  # chunks, and when they arrive
+        self._sent_at = self._arrives_at = -1.0  # of the last chunk
         self._out_bytes = 0
         self._inbox: deque[bytes] = deque()
         self._in_bytes = 0
-        self._is_moving = False  # the outbox is on its way, or waits to be sent again
+        self._is_moving = False  # the first chunk is on its way, or waits to be sent again
         self._take_is_due = False
         self._resend_s = RESEND_S
         self._stalled_at: float | None = None  # since when nothing gets through
@@ -393,14 +394,20 @@ class Transport(asyncio.Transport):
             self._send(b"")
 
     def _send(self, chunk: bytes) -> None:
-        self._outbox.append(chunk)
+        """Each chunk takes its own time over the link, those of one moment the same; none
+        overtakes another."""
+        now = self._loop.time()
+        if now > self._sent_at:
+            self._sent_at = now
+            self._arrives_at = max(self._arrives_at, now + self._network.latency(self.link))
+        self._outbox.append((self._arrives_at, chunk))
         self._out_bytes += len(chunk)
         self._move()
 
-    def _move(self) -> None:
+    def _move(self, not_before: float = 0.0) -> None:
         if not self._is_moving and self._outbox and not self._is_reset:
             self._is_moving = True
-            due = self._loop.time() + self._network.latency(self.link)
+            due = max(self._outbox[0][0], not_before)
             self._loop.call_at(due, self._arrive, context=NOBODY)
 
     def _arrive(self) -> None:
@@ -413,22 +420,28 @@ class Transport(asyncio.Transport):
         self._resend_s, self._stalled_at = RESEND_S, None
         peer = self.peer
         if peer._is_lost or peer._is_reset:
-            if any(self._outbox):  # data for nobody
+            if any(chunk for _, chunk in self._outbox):  # data for nobody
                 self._reset(ConnectionResetError(errno.ECONNRESET, "connection reset by peer"))
             return
         if peer._in_bytes >= KERNEL_BYTES:
             return  # until the other process reads
+        arrived = 0
+        now = self._loop.time()
+        while self._outbox and self._outbox[0][0] <= now:
+            chunk = self._outbox.popleft()[1]
+            peer._inbox.append(chunk)
+            arrived += len(chunk)
+        self._out_bytes -= arrived
+        peer._in_bytes += arrived
         if self.is_counted:
-            self._network.delivered[self.link] += self._out_bytes
-        peer._inbox += self._outbox
-        peer._in_bytes += self._out_bytes
-        self._outbox.clear()
-        self._out_bytes = 0
+            self._network.delivered[self.link] += arrived
         peer._take_soon()
-        if self._is_writing_paused:
+        self._move()
+        waiting = self.get_write_buffer_size()
+        if self._is_writing_paused and waiting <= self._low:
             self._is_writing_paused = False
             self._loop.call_soon(self._resume_writing, context=self._context)
-        if self._is_closing and not self._is_lost:
+        if self._is_closing and not self._is_lost and not waiting:
             self._lose(None)
 
     def _resume_writing(self) -> None:
@@ -466,7 +479,9 @@ class Transport(asyncio.Transport):
         data = b"".join(self._inbox)
         self._inbox.clear()
         self._in_bytes = 0
-        self.peer._move()
+        peer = self.peer
+        if peer._outbox and not peer._is_moving:  # it learns that there is room again
+            peer._move(self._loop.time() + self._network.latency(self.link))
         if data:
             protocol.data_received(data)
         if has_ended and not self._is_lost and not protocol.eof_received():

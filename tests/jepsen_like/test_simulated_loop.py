@@ -195,6 +195,33 @@ def test_bytes_arrive_in_order_over_the_streams_of_asyncio() -> None:
     assert simulate(main).split() == [b"%d" % number for number in range(100)]
 
 
+def test_every_chunk_takes_the_time_of_its_link_also_behind_another() -> None:
+    async def main(loop: SimulationLoop) -> list[float]:
+        await _serving(loop)
+        reader, writer = await asyncio.open_connection("10.0.0.2", 7)
+        loop.network.shaped["a", "b"] = 0.05, 0.02
+        sent: list[float] = []
+
+        async def send() -> None:
+            for _ in range(50):
+                sent.append(loop.time())
+                writer.write(b"x")
+                await asyncio.sleep(0.01)
+
+        sending = asyncio.ensure_future(send())
+        took: list[float] = []
+        while len(took) < 50:
+            for _ in await reader.read(100):
+                took.append(loop.time() - sent[len(took)])
+        await sending
+        writer.close()
+        return took
+
+    took = simulate(main)
+    assert min(took) >= 0.03
+    assert max(took) <= 0.075
+
+
 def test_a_cut_holds_bytes_until_they_are_sent_again_and_refuses_nothing() -> None:
     async def main(loop: SimulationLoop) -> tuple[bool, float]:
         await _serving(loop)
