@@ -42,7 +42,14 @@ def test_the_same_seed_is_the_same_history_whatever_the_order_of_hashes(tmp_path
 
 @pytest.mark.slow
 def test_what_only_real_processes_have_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    run = [sys.executable, "-m", "jepsen_like", "run", "examples/faults.py", "--backend", "sim"]
+    file = tmp_path / "slow_disk.py"
+    file.write_text(
+        "from dataclasses import replace\n"
+        "from examples.simulation import test\n"
+        "from jepsen_like import faults\n"
+        "test = replace(test, faults=[faults.slow_fsync('one', '50ms')])\n"
+    )
+    run = [sys.executable, "-m", "jepsen_like", "run", str(file), "--backend", "sim"]
     done = subprocess.run(
         [*run, "--out", str(tmp_path / "run")], capture_output=True, text=True, cwd=ROOT
     )
