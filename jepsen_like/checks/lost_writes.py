@@ -62,7 +62,8 @@ def _lost(
     return [
         Finding(
             "lost",
-            f"{_written(write)!r} of {key} was acknowledged, and all that is left is {shown!r}",
+            f"the write of {_written(write)!r} to key {key} was acknowledged, "
+            f"and all that is left is {shown!r}",
             (write, quiet[-1]),
         )
         for write in surely
