@@ -7,6 +7,7 @@ going elsewhere, unless it is long: then on a thread, so that nobody else waits 
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import OrderedDict
 from typing import Final, TypeAlias
 
@@ -30,6 +31,11 @@ PREPARED_BYTES_MAX: Final = 8 * 1024 * 1024
 
 LONG_TEXT: Final = 16 * 1024
 """Characters from which a text is planned on a thread: some ten milliseconds."""
+
+HUGE_TEXT: Final = 256 * 1024
+"""Characters from which what planning has left behind is collected at once. The tree of a statement
+refers to itself, and a router's collector comes too rarely for hundreds of megabytes of them; to
+walk all plans takes a tenth of what such a text takes to be planned."""
 
 _Key: TypeAlias = tuple[str, tuple[int, ...], tuple[str, ...]]
 
@@ -65,7 +71,11 @@ class PlanCache:
         if len(text) < LONG_TEXT:
             plan = make_plan(text, catalog, oids, identity)
         else:
-            plan = await asyncio.to_thread(make_plan, text, catalog, oids, identity)
+            try:
+                plan = await asyncio.to_thread(make_plan, text, catalog, oids, identity)
+            finally:
+                if len(text) >= HUGE_TEXT:
+                    await asyncio.to_thread(gc.collect)
         prepared = Prepared(
             text,
             plan,
