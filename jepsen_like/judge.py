@@ -11,12 +11,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
+from jepsen_like.adapters.database import DefiniteDatabase
 from jepsen_like.checks.values import Evidence, Findings
 from jepsen_like.history import Operation, contradicted, in_words, lint
 from jepsen_like.recording import Recording
 from jepsen_like.report.html import write as write_report
 from jepsen_like.report.junit import cases_of, junit_xml
-from jepsen_like.result import RunResult, Verdict
+from jepsen_like.result import RunResult, Validity, Verdict
 from jepsen_like.spec import Test
 from jepsen_like.workloads.workload import Workload
 
@@ -98,8 +99,10 @@ def _judged(
     verdicts = [verdict for findings in found for verdict in findings.verdicts]
     verdicts += [verdict for verdict in online if verdict.workload == workload.name]
     lies = contradicted(mine.operations, workload.initial)
-    if lies:
-        verdicts = [*map(_of_a_false_history, verdicts), _false_errors(lies)]
+    if lies and isinstance(test.db, DefiniteDatabase):
+        verdicts.append(_false_errors(lies, "invalid"))
+    elif lies:
+        verdicts = [*map(_of_a_false_history, verdicts), _false_errors(lies, "unknown")]
     return Findings(
         verdicts=tuple(replace(verdict, workload=workload.name) for verdict in verdicts),
         labels=tuple(label for findings in found for label in findings.labels),
@@ -110,12 +113,12 @@ def _judged(
     )
 
 
-def _false_errors(lies: Sequence[tuple[Operation, Operation]]) -> Verdict:
+def _false_errors(lies: Sequence[tuple[Operation, Operation]], validity: Validity) -> Verdict:
     more = f", and {len(lies) - 1} more such errors" if len(lies) > 1 else ""
     return Verdict(
         "definite errors",
-        "unknown",
-        in_words(*lies[0]) + more,
+        validity,
+        in_words(*lies[0], by_database=validity == "invalid") + more,
         len(lies),
         offending=lies[0],
         details={"failed": [str(failed) for failed, _ in lies[:FALSE_ERRORS_MAX]]},

@@ -33,6 +33,7 @@ __all__ = [
     "WatchedDatabase",
     "FiledDatabase",
     "Database",
+    "DefiniteDatabase",
     "Offer",
     "OfferingDatabase",
     "Promise",
@@ -246,6 +247,16 @@ class TellingDatabase(Protocol):
     def happenings(self) -> Mapping[str, Sequence[str]]:
         """Of each kind ("elections", "snapshots", "membership changes"), words of the lines that
         tell of one."""
+
+
+@runtime_checkable
+class DefiniteDatabase(Protocol):
+    """A database that says itself which of its errors are definite. Then one that was none is a
+    promise of it that was broken, and not a mistake of whoever wrote its adapter."""
+
+    @property
+    def tells_definite_errors(self) -> bool:
+        """True."""
 
 
 @runtime_checkable

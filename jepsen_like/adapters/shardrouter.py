@@ -135,6 +135,7 @@ class ShardRouter:
         "snapshots": (" goes on from a snapshot of index ",),
         "membership changes": (", written to by node ", " is removed"),
     }
+    tells_definite_errors: ClassVar[bool] = True  # by their SQLSTATEs
     writes: ClassVar[str] = "PC/EC"
     group: ClassVar[str] = "shard-1"
 

@@ -1,9 +1,10 @@
 """Errors that an adapter called definite, and a read that says otherwise.
 
-`fail` is a claim of the adapter: nothing of the call has happened or will. No check can tell a
-claim that is false from a database that made something up, so a run in which one was found out
-convicts nobody. What an operation of a transaction says is left to the checks of transactions:
-that a value of a transaction that was rolled back is read (G1a, Adya 1999) is a fault by itself.
+`fail` is a claim: nothing of the call has happened or will. Mostly it is the adapter's. No check
+can tell a claim that is false from a database that made something up, so a run in which one was
+found out convicts nobody, unless the database itself had said so. What an operation of a
+transaction says is left to the checks of transactions: that a value of a transaction that was
+rolled back is read (G1a, Adya 1999) is a fault by itself.
 """
 
 from __future__ import annotations
@@ -55,12 +56,13 @@ def contradicted(
     return list(found.values())
 
 
-def in_words(write: Operation, read: Operation) -> str:
-    return (
-        f"the adapter called the error of {write.f} {write.value!r} of key {write.key} definite "
-        f"({write.error!r} on {write.node}), but its value was read {_later(write, read)}: such "
-        "an error has to be info"
+def in_words(write: Operation, read: Operation, *, by_database: bool = False) -> str:
+    who = "database" if by_database else "adapter"
+    words = (
+        f"the {who} called the error of {write.f} {write.value!r} of key {write.key} definite "
+        f"({write.error!r} on {write.node}), but its value was read {_later(write, read)}"
     )
+    return words if by_database else f"{words}: such an error has to be info"
 
 
 def _later(write: Operation, read: Operation) -> str:

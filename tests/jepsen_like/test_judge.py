@@ -16,10 +16,20 @@ from tests.jepsen_like.register_db import GROUP, RegisterDb
 READ = Operation(0, "read", 1, None, "ok", 0, 0, 10, 20, "n1", workload="register")
 
 
-def judged(*operations: Operation, unread: tuple[tuple[Call, str], ...] = ()) -> RunResult:
+class DefiniteRegisterDb(RegisterDb):
+    """One that says itself which of its errors are definite."""
+
+    tells_definite_errors = True
+
+
+def judged(
+    *operations: Operation,
+    unread: tuple[tuple[Call, str], ...] = (),
+    db: type[RegisterDb] = RegisterDb,
+) -> RunResult:
     test = Test(
         name="registers",
-        db=RegisterDb(),
+        db=db(),
         workloads=[workloads.register(keys=1)],
         load=load.open_loop(rate=10, deadline="100ms"),
     )
@@ -86,6 +96,15 @@ def test_an_error_that_was_called_definite_and_was_none_convicts_nobody() -> Non
         "value was read"
     )
     assert [o.f for o in verdicts["definite errors"].offending] == ["write", "read"]
+
+
+def test_a_database_that_calls_an_error_definite_itself_is_convicted_if_it_was_none() -> None:
+    result = judged(dataclasses.replace(WRITE, scheduled_ns=1), SEEN, db=DefiniteRegisterDb)
+    assert result.validity == "invalid"
+    verdicts = {verdict.check: verdict for verdict in result.verdicts}
+    assert verdicts["linearizable"].validity == "invalid"
+    assert verdicts["definite errors"].validity == "invalid"
+    assert verdicts["definite errors"].reason.startswith("the database called the error of write 7")
 
 
 def test_a_made_up_value_still_convicts() -> None:
