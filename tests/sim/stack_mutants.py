@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
@@ -29,8 +30,8 @@ from nodes.machine import Machine
 from nodes.protocol import (
     AtLeast,
     CloseGate,
+    ConfirmGate,
     Consistency,
-    OpenGate,
     Pinned,
     Prepare,
     RequestBody,
@@ -133,7 +134,9 @@ def snapshot_torn_over_shards() -> None:
             if isinstance(body, CloseGate):
                 pin = found[group]
                 if isinstance(pin, Pinned):
-                    self._tell(group, pin, OpenGate(body.id))
+                    # Opens the gate and keeps what is pinned, which OpenGate would give up.
+                    ask = partial(self._delivery.ask, pin.node, group, ConfirmGate(body.id), 1.0)
+                    ask(lambda _: None)
                 await asyncio.sleep(0.05)
         return found
 
