@@ -81,6 +81,7 @@ def labelled(out: Path, node: tuple[str, ...]) -> dict[str, ClassLabel]:
     return {one.f: one for one in result.labels}
 
 
+@pytest.mark.nightly
 def test_reads_from_a_cache_lose_ec(tmp_path: Path) -> None:
     """And so do writes, for which they testify."""
     labels = labelled(tmp_path, CACHED_NODE)

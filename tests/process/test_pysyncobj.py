@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,15 @@ from jepsen_like.runner import run
 from jepsen_like.spec import Test
 from tests.jepsen_like.networks import require_namespaces
 
+RUNS = 4
+
 
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.nightly
 def test_a_snapshot_makes_it_acknowledge_what_only_a_former_leader_has(tmp_path: Path) -> None:
-    """Clients of the leader that is cut off wait for longer than the cut lasts."""
+    """Clients of the leader that is cut off wait for longer than the cut lasts. In one of so many
+    runs: whether the other side has cut its log by the heal is a matter of chance."""
     require_namespaces()
     test = Test(
         name="pysyncobj",
@@ -32,10 +37,13 @@ def test_a_snapshot_makes_it_acknowledge_what_only_a_former_leader_has(tmp_path:
         seed=7,
         backend="netns",
     )
-    result: RunResult = run(test, out=tmp_path)
-    (cut,) = result.faults
-    assert cut.verified, cut.evidence
-    verdicts = {verdict.check: verdict for verdict in result.verdicts}
+    for seed in range(7, 7 + RUNS):
+        result: RunResult = run(replace(test, seed=seed), out=tmp_path / str(seed), seed=seed)
+        (cut,) = result.faults
+        assert cut.verified, cut.evidence
+        verdicts = {verdict.check: verdict for verdict in result.verdicts}
+        if verdicts["lost writes"].validity == "invalid":
+            break
     assert verdicts["lost writes"].validity == "invalid", verdicts["lost writes"].reason
     assert verdicts["linearizable"].validity == "invalid"
     assert verdicts["final reads"].validity == "valid"
