@@ -50,12 +50,12 @@ EXPECTED: Final[dict[str, dict[str, float]]] = {
         "writes": 21.0,
     },
     "copy_row": {
-        "bytes": 349.009,
-        "fsyncs": 0.037,
-        "nodes_calls": 13.766,
+        "bytes": 348.634,
+        "fsyncs": 0.038,
+        "nodes_calls": 12.932,
         "router_calls": 12.887,
-        "sqlite_statements": 0.421,
-        "writes": 0.091,
+        "sqlite_statements": 0.425,
+        "writes": 0.078,
     },
 }
 """For one operation: a write of one statement at the leader; then over the wire, each by one
