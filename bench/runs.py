@@ -162,9 +162,13 @@ async def _until_it_runs(scratch: Path, ended: asyncio.Future[int]) -> None:
     """It has connected when the first buffer of its log is full."""
     until = time.monotonic() + _START_S
     while not ended.done() and time.monotonic() < until:
-        if any(path.stat().st_size for path in scratch.glob("log.*")):
+        if _has_begun(scratch):
             return
         await asyncio.wait([ended], timeout=_POLL_S)
+
+
+def _has_begun(scratch: Path) -> bool:
+    return any(path.stat().st_size for path in scratch.glob("log.*"))
 
 
 def _latencies_ms(scratch: Path, begin: float, end: float) -> list[float]:

@@ -8,10 +8,10 @@ the kernel (system calls, the network, the file system), how much SQLite would t
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -147,7 +147,7 @@ async def _flames(setting: Setting) -> dict[str, dict[str, int]]:
             for name, pid in pids.items():
                 os.kill(pid, signal.SIGUSR1)
                 path = samples / f"{pid}.folded"
-                stacks = parsed(await _written(path))
+                stacks = parsed(_written(path))
                 path.unlink()
                 title = f"{name}, {word} of {CLIENTS[-1]} clients"
                 found[title] = pruned(without_common_roots(stacks))
@@ -155,10 +155,13 @@ async def _flames(setting: Setting) -> dict[str, dict[str, int]]:
     return found
 
 
-async def _written(path: Path) -> str:
-    async with asyncio.timeout(WRITTEN_S):
-        while not path.exists():
-            await asyncio.sleep(POLL_S)
+def _written(path: Path) -> str:
+    """Once it is there: a process that is woken by a signal writes it."""
+    until = time.monotonic() + WRITTEN_S
+    while not path.exists():
+        if time.monotonic() > until:
+            raise RuntimeError(f"no samples in {path}")
+        time.sleep(POLL_S)
     return path.read_text()
 
 

@@ -13,7 +13,6 @@ import pytest
 
 from bench.page import flame_name
 from bench.question import Measured
-from bench.questions.failover import longest_gap
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -103,13 +102,6 @@ def test_where_the_time_of_a_write_goes(tmp_path: Path) -> None:
         )
         assert (tmp_path / flame_name("paths", title)).read_text().startswith("<svg ")
     assert len(found.answer.flames) == 4
-
-
-def test_the_longest_gap_counts_the_ends_of_what_was_watched() -> None:
-    moments = [(0.0, 1.0), (0.0, 2.5), (0.0, 3.0)]
-    assert longest_gap(moments, 0.5, 3.5) == 1.5
-    assert longest_gap(moments, 0.5, 5.0) == 2.0
-    assert longest_gap([], 1.0, 4.0) == 3.0
 
 
 def test_a_hundred_idle_groups_cost_a_node_next_to_nothing(tmp_path: Path) -> None:

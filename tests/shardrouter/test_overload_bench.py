@@ -1,5 +1,5 @@
-"""When the question `overload` says that a router has recovered: rules, on tenths of seconds made by
-hand."""
+"""When the question `overload` says that a router has recovered: rules, on tenths of seconds
+made by hand."""
 
 from __future__ import annotations
 
