@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -52,18 +52,25 @@ async def _client(*argv: str, **options: object) -> AsyncIterator[asyncio.subpro
 
 
 async def python_client(
-    started: Started, setting: Setting, module: str, *arguments: str
+    started: Started,
+    setting: Setting,
+    module: str,
+    *arguments: str,
+    at_ends: Callable[[], None] = lambda: None,
 ) -> Figures:
-    """`python -m MODULE ARGUMENTS`, which prints `measuring`, `measured`, and then its figures."""
+    """`python -m MODULE ARGUMENTS`, which prints `measuring`, `measured`, and then its figures.
+    `at_ends` is called at the first two."""
     with tempfile.TemporaryFile(dir=setting.directory) as errors:
         argv = (sys.executable, "-m", module, *arguments)
         async with _client(*argv, stdout=subprocess.PIPE, stderr=errors, cwd=_ROOT) as process:
             assert process.stdout is not None
             found: Figures = {}
             if (await process.stdout.readline()).strip() == b"measuring":
+                at_ends()
                 before = costs_of(started.roots)
                 forget_peaks(started.roots)
                 if (await process.stdout.readline()).strip() == b"measured":
+                    at_ends()
                     after, memory = costs_of(started.roots), peak_memory_mb(started.roots)
                     found = json.loads(await process.stdout.readline() or b"{}")
             if found:

@@ -54,6 +54,8 @@ class Sampler:
             self._counts.clear()
 
     def _sample(self, _number: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code is Sampler._sample.__code__:
+            return  # of a signal that came while the one before was looked at
         found: list[tuple[CodeType, str]] = []
         while frame is not None:
             found.append((frame.f_code, frame.f_globals.get("__name__", "?")))

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -74,10 +74,16 @@ async def _served(
 
 
 async def _run(
-    setting: Setting, started: Started, kind: str, clients: int, seconds: float
+    setting: Setting,
+    started: Started,
+    kind: str,
+    clients: int,
+    seconds: float,
+    at_ends: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     words = (kind, str(clients), str(seconds), str(ROWS), str(setting.warm_up_s))
-    return await python_client(started, setting, "bench.load", started.address, *words)
+    argv = ("bench.load", started.address, *words)
+    return await python_client(started, setting, *argv, at_ends=at_ends)
 
 
 def _sqlite(kind: str, clients: int, least: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -139,13 +145,15 @@ async def _flames(setting: Setting) -> dict[str, dict[str, int]]:
     samples.mkdir()
     found: dict[str, dict[str, int]] = {}
     async with _served(setting.directory / "sampled", samples) as (_, started):
-        for kind, word in KINDS.items():
-            pids = {name: started.roots[name] for name in ("router", "leader")}
+        pids = {name: started.roots[name] for name in ("router", "leader")}
+
+        def begin_or_end() -> None:
             for pid in pids.values():
                 os.kill(pid, signal.SIGUSR1)
-            await _run(setting, started, kind, CLIENTS[-1], seconds)
+
+        for kind, word in KINDS.items():
+            await _run(setting, started, kind, CLIENTS[-1], seconds, begin_or_end)
             for name, pid in pids.items():
-                os.kill(pid, signal.SIGUSR1)
                 path = samples / f"{pid}.folded"
                 stacks = parsed(_written(path))
                 path.unlink()
