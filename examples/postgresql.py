@@ -9,7 +9,7 @@ own host, and a standby is cut off: nothing is lost, but what it answers grows o
 
 from dataclasses import replace
 
-from jepsen_like import Test, checks, faults, follower_of, leader_of, load, workloads
+from jepsen_like import Test, checks, faults, leader_of, load, workloads
 from jepsen_like.adapters.postgresql import PostgreSQL
 
 test = Test(
@@ -39,7 +39,7 @@ standby = replace(
     db=PostgreSQL(reads="standby"),
     faults=[
         faults.healthy("2s"),
-        faults.partition(faults.isolate(follower_of("postgresql")), hold="8s", rest="6s"),
+        faults.partition(faults.isolate(faults.follower_of("postgresql")), hold="8s", rest="6s"),
     ],
     checks=[
         checks.lost_writes(),
