@@ -59,6 +59,11 @@ raft-mutants: venv  ## docs/raft-mutants.md: which broken Rafts are convicted; r
 	@$(BIN)/python -m tests.sim.raft_mutant_table --jobs $(JOBS) --minutes $(MINUTES) \
 	  --resume raft-mutants.jsonl --out docs/raft-mutants.md
 
+.PHONY: stack-mutants
+stack-mutants: venv  ## docs/mutants.md: the whole stack with one rule less, convicted and shrunk: MINUTES=M
+	@$(BIN)/python -m tests.sim.stack_mutant_table --minutes $(MINUTES) \
+	  --resume stack-mutants.jsonl --out docs/mutants.md
+
 CRASHES ?= 200
 soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1 if anything is lost
 	@$(BIN)/python -m tests.power.soak --crashes $(CRASHES) --seed $(SEED)
