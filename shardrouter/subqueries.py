@@ -78,11 +78,11 @@ def in_query(node: syntax.InQuery, scope: Scope) -> Typed:
         kinds.append(operator.right)
     left_text = sides[0] if len(sides) == 1 else f"({', '.join(sides)})"
     among = outputs.text(kinds)
-    found = f"({left_text} IN ({among}))"
+    text = f"({left_text} IN ({among}))"
     if _calls(left_text) and not is_random(among) and len(among) <= _ASKED_TWICE_MAX:
         # PostgreSQL does not compute the left side where the query has no row: it may be an error
-        return boolean(f"(CASE WHEN EXISTS ({among}) THEN {found} ELSE 0 END)")
-    return boolean(found)
+        return boolean(f"(CASE WHEN EXISTS ({among}) THEN {text} ELSE 0 END)")
+    return boolean(text)
 
 
 def _calls(text: str) -> bool:
