@@ -10,7 +10,7 @@ from shardrouter.errors import NotSupported
 from shardrouter.relations import Statement
 from shardrouter.sqlite_text import words
 
-__all__ = ["has_random_default", "random_refused", "unlike"]
+__all__ = ["has_random_default", "is_random", "random_refused", "unlike"]
 
 
 def unlike(
@@ -28,7 +28,7 @@ def unlike(
             detail="Every shard carries out the change, and not every one has that table's rows.",
             hint="Read the rows first, and send them as VALUES in the same transaction.",
         )
-    if statement.is_volatile or _is_random(text) or any(map(has_random_default, left_out)):
+    if statement.is_volatile or is_random(text) or any(map(has_random_default, left_out)):
         return random_refused(table)
     return None
 
@@ -43,8 +43,9 @@ def random_refused(table: Table) -> NotSupported:
 
 def has_random_default(column: Column) -> bool:
     """Whether a shard that is given no value for it draws one at random."""
-    return column.default is not None and _is_random(column.default.sql)
+    return column.default is not None and is_random(column.default.sql)
 
 
-def _is_random(text: str) -> bool:
+def is_random(text: str) -> bool:
+    """Whether a node that computes it draws a value at random."""
     return not words(text).isdisjoint((RANDOM, RANDOM_UUID))

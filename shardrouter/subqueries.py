@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from nodes.functions import FUNCTIONS
 from shardrouter import array_forms, operators, syntax
+from shardrouter.alike import is_random
 from shardrouter.errors import StatementError
+from shardrouter.sqlite_text import words
 from shardrouter.typed import Typed, apply, boolean, collated, implicit
 from shardrouter.types import TEXT
 
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
     from shardrouter.translate import Scope
 
 __all__ = ["exists", "in_query", "quantified", "scalar"]
+
+_ASKED_TWICE_MAX: Final = 10_000
+"""Characters of a query that may stand twice in a text: one within the other, within another,
+doubles it each time."""
 
 
 def scalar(node: syntax.Subquery, scope: Scope) -> Typed:
@@ -70,7 +77,17 @@ def in_query(node: syntax.InQuery, scope: Scope) -> Typed:
         sides.append(collated(replace(typed, type=operator.left)))
         kinds.append(operator.right)
     left_text = sides[0] if len(sides) == 1 else f"({', '.join(sides)})"
-    return boolean(f"({left_text} IN ({outputs.text(kinds)}))")
+    among = outputs.text(kinds)
+    text = f"({left_text} IN ({among}))"
+    if _calls(left_text) and not is_random(among) and len(among) <= _ASKED_TWICE_MAX:
+        # PostgreSQL does not compute the left side where the query has no row: it may be an error
+        return boolean(f"(CASE WHEN EXISTS ({among}) THEN {text} ELSE 0 END)")
+    return boolean(text)
+
+
+def _calls(text: str) -> bool:
+    """Whether it calls a function of a node, which may find no answer for what it is given."""
+    return not words(text).isdisjoint(FUNCTIONS)
 
 
 def quantified(node: syntax.Quantified, scope: Scope) -> Typed:
