@@ -16,6 +16,7 @@ from typing import Any, Final
 import click
 
 from bench.machine import commit, machine
+from nodes.collector import settle_collector
 from nodes.values import SLOTS, slot_finder
 from shardrouter.catalog import Catalog, Column, Table
 from shardrouter.execution import Execution, Prepared, command_of
@@ -111,6 +112,7 @@ def measure(repeat: int = 2000) -> dict[str, float]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def main(as_json: bool) -> None:
+    settle_collector()  # as a router does
     figures = measure()
     if as_json:
         about: dict[str, Any] = {"commit": commit(), **machine()}

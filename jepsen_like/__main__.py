@@ -43,6 +43,7 @@ OPEN_FILES: Final = 65_536
 ELSEWHERE: Final = {
     "check": "jepsen_like.file_commands:check",
     "convert": "jepsen_like.file_lint:convert",
+    "lab": "jepsen_like.lab.commands:lab",
     "lint": "jepsen_like.file_lint:lint_file",
     "new": "jepsen_like.new_command:new",
     "one-seed": "jepsen_like.sim.one_seed:one_seed",

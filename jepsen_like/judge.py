@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jepsen_like.adapters.database import DefiniteDatabase
+from jepsen_like.checks.liveness import liveness
 from jepsen_like.checks.values import Evidence, Findings
 from jepsen_like.history import Operation, contradicted, in_words, lint
 from jepsen_like.recording import Recording
@@ -44,7 +45,9 @@ def judge(recording: Recording, *, command: str) -> RunResult:
     )
     findings = [_judged(test, workload, evidence, recording.online) for workload in test.workloads]
     findings += [check.judge(evidence) for check in test.checks_of_the_run()]
-    findings.append(Findings(verdicts=(_well_formed(evidence), _progress(recording))))
+    progress = liveness(evidence.operations, evidence.unserved, evidence.faults, evidence.group_of)
+    found = (_well_formed(evidence), *([] if progress is None else [progress]))
+    findings.append(Findings(verdicts=(*found, _progress(recording))))
     notes = [_load_in_words(test)]
     if recording.late_ns >= LATE_NS:
         notes.append(

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from jepsen_like.history import FaultWindow, Operation, Unserved
 
 __all__ = [
+    "LIVENESS",
     "Validity",
     "Verdict",
     "FaultRecord",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 Validity: TypeAlias = Literal["valid", "invalid", "unknown"]
+
+LIVENESS = "liveness"
+"""The kind of a fault record that is a phase in which progress is demanded."""
 
 EXIT_CODES: dict[Validity, int] = {"valid": 0, "invalid": 1, "unknown": 2}
 
@@ -66,6 +70,8 @@ class FaultRecord:
     sides: tuple[tuple[str, ...], ...] = ()  # for a partition: the nodes on each side
     cut: tuple[tuple[str, str], ...] = ()  # for a partition: the (source, target) that were cut
     rtt_ns: int | None = None  # for slow links: the round-trip time that was asked for
+    healthy: tuple[str, ...] = ()  # for a phase of liveness: hosts that were seen to be well
+    served: tuple[str, ...] = ()  # and groups of which they had a quorum
     verified_start: bool = False
     verified_end: bool = False
     evidence: tuple[str, ...] = ()  # sentences: what was looked at and what it showed

@@ -37,6 +37,7 @@ from jepsen_like.adapters.database import (
     ComparableDatabase,
     DatabaseError,
     NetworkedDatabase,
+    OperableDatabase,
     RunningDatabase,
     SimulatedDatabase,
     TellingDatabase,
@@ -62,7 +63,7 @@ from jepsen_like.logs import count_lines, read_logs
 from jepsen_like.preloading import preloaded
 from jepsen_like.recording import Recording
 from jepsen_like.reigns import Reigns, watch
-from jepsen_like.result import FaultRecord, ReplicaComparison, RunResult, Verdict
+from jepsen_like.result import LIVENESS, FaultRecord, ReplicaComparison, RunResult, Verdict
 from jepsen_like.schedule import Schedule, planned, planned_calls, planned_keys
 from jepsen_like.sim.loop import SimulationError
 from jepsen_like.spec import SpecError, Test
@@ -323,6 +324,8 @@ class _Run:
         for workload in test.workloads:  # now, while everything answers
             found = await self.db.groups_of(workload, keys[workload.name])
             groups |= {(workload.name, key): group for key, group in found.items()}
+        if any(fault.kind == LIVENESS for fault in plan.faults):
+            self.site = replace(self.site, voters=await self._voters({*groups.values()}))
         async with Dispatcher(
             self._connect,
             hosts=test.db.hosts,
@@ -372,6 +375,13 @@ class _Run:
                 for checker in checkers
             ),
         )
+
+    async def _voters(self, groups: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """All hosts, of a database that does not say who votes."""
+        db = self.db
+        if not isinstance(db, OperableDatabase):
+            return dict.fromkeys(groups, self.test.db.hosts)
+        return {group: await db.voters(group) for group in sorted(groups)}
 
     async def _compare_replicas(self) -> ReplicaComparison | None:
         if not self.test.compares_replicas or not isinstance(self.db, ComparableDatabase):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from nodes.protocol import Done, Stale, StatementResult
+from nodes.protocol import Done, Guard, Stale, StatementResult
 from shardrouter.errors import RouterError
 from shardrouter.execution import Command
 from shardrouter.instants import Instant, guards_of
@@ -73,6 +73,7 @@ class ReadsAtOneInstant:
         self._left: Counter[str] = Counter()  # of commands, by shard
         self._is_all = True
         self._instant: Instant | None = None
+        self._guards: dict[str, tuple[Guard, ...]] = {}  # of all that will be asked
 
     async def expect(self, commands: Sequence[Command], is_all: bool) -> None:
         """These will be asked; unless that `is_all`, others of the same tables, on the same shards.
@@ -80,14 +81,25 @@ class ReadsAtOneInstant:
         self._is_all = is_all
         self._left = Counter(command.shard for command in commands)
         if self._instant is None and (len(commands) > 1 or not is_all):
-            guards = guards_of(commands, whole=not is_all)
-            self._instant = await self._shards.instant(guards, self._deadline)
+            self._guards = guards_of(commands, whole=not is_all)
+            self._instant = await self._shards.pinned(self._guards, self._deadline)
 
     async def ask(self, commands: Sequence[Command]) -> list[Part] | None:
-        """See `Reads.ask`; of a shard one at a time. Raises NoInstant if it has been lost."""
-        if self._instant is None:
+        """See `Reads.ask`; of a shard one at a time. Raises NoInstant if there is none, or it has
+        been lost."""
+        instant = self._instant
+        if instant is None:
             return await self._alone.ask(commands)
-        return await _Asked(self._submit, commands).answered()
+        left = self._left.copy()
+        asked = _Asked(self._submit, commands)
+        while not await asked.unless_ended(instant.holds()):
+            asked.end()
+            instant.close()
+            self._left = left.copy()
+            pinned = self._shards.pinned(self._guards, self._deadline, instant.tries)
+            instant = self._instant = await pinned
+            asked = _Asked(self._submit, commands)
+        return await asked.answered()
 
     def _submit(self, command: Command, done: Came) -> Stop:
         assert self._instant is not None
@@ -114,13 +126,17 @@ class _Asked:
             self._stops[number] = submit(command, partial(self._came, number))
 
     async def answered(self) -> list[Part] | None:
+        if await self.unless_ended(self._future):
+            return [part for part in self._parts if part is not None]
+        self.end()
+        return None
+
+    async def unless_ended(self, waited: Awaitable[bool]) -> bool:
+        """What is waited for; whatever ends that ends all that was asked."""
         try:
-            if await self._future:
-                return [part for part in self._parts if part is not None]
-            self._end()
-            return None
+            return await waited
         except BaseException:
-            self._end()
+            self.end()
             raise
 
     def _came(self, number: int, outcome: Outcome | Streamed) -> None:
@@ -143,8 +159,11 @@ class _Asked:
         if not self._stops and not self._future.done():
             self._future.set_result(True)
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Nobody waits for any of them."""
+        if self._future.done() and not self._future.cancelled():
+            self._future.exception()  # nobody asks for it
+        self._future.cancel()
         for stop in list(self._stops.values()):
             stop()
         for part in self._parts:

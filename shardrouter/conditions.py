@@ -35,9 +35,7 @@ def where_clause(node: syntax.Expression | None, scope: Scope) -> str:
     texts = [demand(part, scope, numbers, word).sql for part in parts]
     del scope.loose[marks:]
     scope.clause = ""
-    if scope.statement.cut is not None:
-        for text in texts:
-            scope.statement.cut.filter(text, numbers - scope.nullable)
+    scope.statement.restrict(texts, numbers - scope.nullable)
     return f" WHERE {connected('AND', texts)}"
 
 

@@ -212,6 +212,20 @@ _LOCK_WORDS: Final = frozenset("update share no key of nowait skip locked".split
 
 
 _RANGES: Final = frozenset(("in", "between", "like", "ilike"))
+_SPECIAL: Final = (
+    frozenset("order group partition unknown escape array for set at time zone nulls".split())  # noqa: SIM905
+    | _WORDS.keys()
+    | _FIRST_WORDS.keys()
+    | _IN_CONTEXT.keys()
+    | _BEFORE_PARENTHESIS.keys()
+    | _FRAME_MODES.keys()
+    | {"within", "group"}
+    | CALLED_WITHOUT_PARENTHESES
+    | RESERVED
+)
+"""Words that are more than names at some places, or refused there; others are only in a window's
+frame and behind FOR."""
+
 _COMPARING: Final = frozenset({"=", "<>", "!=", "<", "<=", ">", ">="})
 
 _OPENING: Final = frozenset(_WORDS.keys() | _FIRST_WORDS.keys() | {"by"}) - frozenset(
@@ -220,6 +234,9 @@ _OPENING: Final = frozenset(_WORDS.keys() | _FIRST_WORDS.keys() | {"by"}) - froz
     """.split()  # noqa: SIM905 -- a list of words
 )
 """Words after which an expression begins, so that a comma or binary operator cannot follow."""
+
+_OF_RANGES: Final = (_OPENING - {"not"}) | _RANGES | {"case", "end"}
+"""Words that open a range test, or after which none is open."""
 
 
 # --------------------------------------------------------------------------- tokens
@@ -303,20 +320,32 @@ def _check_ranges(tokens: Sequence[Token]) -> None:
         return
     open_ranges = [""]
     for token in tokens:
-        if token.is_mark("(") or token.is_mark("[") or token.is_word("case"):
-            open_ranges.append("")
-        elif token.is_mark(")") or token.is_mark("]") or token.is_word("end"):
-            if len(open_ranges) > 1:
-                open_ranges.pop()
-        elif token.is_word(*_RANGES):
-            if open_ranges[-1]:
-                raise syntax_error(token.source, token.start)
-            open_ranges[-1] = token.text
-        elif token.is_word("and") and open_ranges[-1] == "between":
-            open_ranges[-1] = "in"  # the AND of this BETWEEN; the next one connects
-        elif (token.kind is Kind.WORD and token.text in _OPENING and token.text != "not") or (
-            token.is_mark(",") or (token.kind is Kind.OPERATOR and token.text in _COMPARING)
-        ):
+        kind, text = token.kind, token.text
+        if kind is _WORD:
+            if text not in _OF_RANGES:
+                continue
+            if text == "case":
+                open_ranges.append("")
+            elif text == "end":
+                if len(open_ranges) > 1:
+                    open_ranges.pop()
+            elif text in _RANGES:
+                if open_ranges[-1]:
+                    raise syntax_error(token.source, token.start)
+                open_ranges[-1] = text
+            elif text == "and" and open_ranges[-1] == "between":
+                open_ranges[-1] = "in"  # the AND of this BETWEEN; the next one connects
+            else:
+                open_ranges[-1] = ""
+        elif kind is _MARK:
+            if text == "(" or text == "[":
+                open_ranges.append("")
+            elif text == ")" or text == "]":
+                if len(open_ranges) > 1:
+                    open_ranges.pop()
+            elif text == ",":
+                open_ranges[-1] = ""
+        elif kind is _OPERATOR and text in _COMPARING:
             open_ranges[-1] = ""
 
 
@@ -392,11 +421,13 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
             skip = False
             continue
         following = tokens[i + 1] if i + 1 < len(tokens) else None
-        opens = following is not None and following.is_mark("(")
+        opens = following is not None and following.kind is _MARK and following.text == "("
 
         kind = token.kind
         word = token.text if kind is _WORD else ""
-        if kind is Kind.NAME:
+        if word and word not in _SPECIAL and previous != "as" and i and not (lock or frame):
+            yield ("IDENTIFIER", MARK + word, i)  # what most words are
+        elif kind is Kind.NAME:
             yield ("IDENTIFIER", MARK + token.text, i)
         elif kind is _STRING:
             yield ("STRING", token.text, i)

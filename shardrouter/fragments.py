@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from nodes.functions import BUILTINS, FUNCTIONS, NOW, OVERRIDDEN, RANDOM, RANDOM_UUID
@@ -21,7 +21,7 @@ from shardrouter.locality import Located, body, whole
 from shardrouter.partials import Split
 from shardrouter.placing import Pins, key_type
 from shardrouter.planned import Fragment, Total
-from shardrouter.sqlite_text import columns_read, relations_read, renumbered, words
+from shardrouter.sqlite_text import columns_read, relations_read, renamed, renumbered, words
 from shardrouter.tables import Column, Placement, Table
 from shardrouter.typed import connected, quote
 from shardrouter.types import Type
@@ -137,6 +137,7 @@ class Cut:
         self._filters: dict[int, list[str]] = {}
         self._wholes: dict[str, _Whole] = {}
         self._splits: dict[str, tuple[Split, Scope]] = {}
+        self._read: tuple[str, dict[int, frozenset[str]], frozenset[str]] = ("", {}, frozenset())
 
     @contextmanager
     def pushing(self) -> Iterator[None]:
@@ -178,17 +179,33 @@ class Cut:
         self._sources[number] = table
         return name_of(number)
 
+    def rows_alone(self, statement: Statement, text: str) -> str:
+        """The finish if the shards give rows of tables and no more: `text`, the statement as it was
+        understood, without which all of it would be understood once more to say the same."""
+        named = {number: table for scope in statement.scopes for number, table in scope.named}
+        self._sources = dict(sorted(named.items()))
+        for condition, restricted in statement.conditions:
+            self.filter(condition, restricted)
+        return renamed(text, {number: name_of(number) for number in named})
+
     def filter(self, text: str, restricted: frozenset[int]) -> None:
         """A condition: rows of the `restricted` relations count only if it is true."""
-        read = relations_read(text)
-        if self.depth or len(read) != 1 or not read <= restricted & self._sources.keys():
+        if self.depth:
             return
-        if is_pure(text):
+        read = relations_read(text)
+        if len(read) == 1 and read <= restricted & self._sources.keys() and is_pure(text):
             self._filters.setdefault(next(iter(read)), []).append(text)
 
     def is_complete(self, text: str) -> bool:
         """Whether the finish names no column of a table that only the shards know."""
-        return columns_read(text).keys() <= self._sources.keys()
+        columns, _ = self._named_in(text)
+        return columns.keys() <= self._sources.keys()
+
+    def _named_in(self, text: str) -> tuple[dict[int, frozenset[str]], frozenset[str]]:
+        """The columns and the words of the finish, which is read once."""
+        if self._read[0] != text:
+            self._read = text, columns_read(text), words(text)
+        return self._read[1:]
 
     def totals(self, text: str, items: Sequence[str]) -> tuple[Total, ...]:
         """If the finish `text` is these `items` and each of them the total of a column of its one
@@ -201,7 +218,7 @@ class Cut:
     def fetched(self, text: str) -> list[tuple[int, list[Column]]]:
         """The tables of which the finish `text` names rows, and the columns of them: those first of
         which the least may be fetched."""
-        read, named = columns_read(text), words(text)
+        read, named = self._named_in(text)
         found = [
             (number not in self._filters, table.placement != "home", -number, table)
             for number, table in self._sources.items()
@@ -214,8 +231,7 @@ class Cut:
 
     def fragments(self, text: str, pins: Pins) -> tuple[Fragment, ...]:
         """Of the finish `text`: those that it names."""
-        read = columns_read(text)
-        named = words(text)
+        read, named = self._named_in(text)
         found = [
             self._fragment(number, table, read.get(number, frozenset()), pins)
             for number, table in self._sources.items()
@@ -234,10 +250,12 @@ class Cut:
         is_sharded = table.placement == "sharded"
         columns_of_key = frozenset({(number, table.shard_key)} if is_sharded else ())
         located = Located(columns_of_key, key_type=key_type(table) if is_sharded else "")
-        return replace(
-            fragment_of(
-                name_of(number), text, located, pins, f"rows of {table.relname} to be finished here"
-            ),
+        return fragment_of(
+            name_of(number),
+            text,
+            located,
+            pins,
+            f"rows of {table.relname} to be finished here",
             columns=made or ('"_" INTEGER',),
             where=_WHERE[table.placement],
         )
@@ -247,15 +265,16 @@ class Cut:
         columns = tuple(f"c{i + 1} {kind.column}" for i, kind in enumerate(each.kinds)) or (
             "c0 ANY",
         )
-        made = fragment_of(each.name, each.text, located, pins, "a subquery of rows with one key")
-        return replace(made, columns=columns)
+        why = "a subquery of rows with one key"
+        return fragment_of(each.name, each.text, located, pins, why, columns=columns)
 
     def _of_split(self, split: Split, scope: Scope, pins: Pins) -> Fragment:
         assert scope.form is not None
         located = self._pushed[scope.index].located
         text = split.text(is_grouped=bool(scope.form.node.group))
-        made = fragment_of(split.name, text, located, pins, "groups, of each shard's own rows")
-        return replace(made, columns=tuple(f"{name} ANY" for name in split.columns))
+        columns = tuple(f"{name} ANY" for name in split.columns)
+        why = "groups, of each shard's own rows"
+        return fragment_of(split.name, text, located, pins, why, columns=columns)
 
 
 def _named(table: Table, names: Iterable[str]) -> list[Column]:
@@ -267,11 +286,20 @@ def is_fetched(fragment: Fragment) -> bool:
     return fragment.name.startswith(_FETCHED)
 
 
-def fragment_of(name: str, text: str, located: Located, pins: Pins, why: str) -> Fragment:
+def fragment_of(
+    name: str,
+    text: str,
+    located: Located,
+    pins: Pins,
+    why: str,
+    *,
+    columns: tuple[str, ...] = (),
+    where: Literal["shards", "home", "any"] = "shards",
+) -> Fragment:
     """What is asked of the shards that have rows there."""
     sql, parameters = renumbered(text)
     keys = min((pins[c] for c in located.columns if c in pins), key=len, default=())
-    return Fragment(name, sql, parameters, (), key_type=located.key_type, keys=keys, why=why)
+    return Fragment(name, sql, parameters, columns, where, located.key_type, keys, why)
 
 
 def name_of(number: int) -> str:

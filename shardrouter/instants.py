@@ -1,6 +1,7 @@
 """Reads of several shards at one instant (docs/distributed.md, "Snapshot over shards"): all leaders
-are asked to pin what they have behind a closed gate, then whether that gate held, and then the pins
-are read. Rows leave the nodes as those of any read.
+are asked to pin what they have behind a closed gate, then whether that gate held, and with that
+question goes what is read from the pins. What they answer counts for nothing before all have said
+that it held. Rows leave the nodes as those of any read.
 
 What writes without pause, or too slowly, is in the way of an instant: `NoInstant`, and who asked
 has to read in another way.
@@ -13,7 +14,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from nodes.client import Outcome as ClientOutcome
 from nodes.protocol import (
@@ -71,18 +72,22 @@ class Instants:
         self._loop = asyncio.get_running_loop()
         self.counts = InstantCounts()
 
-    async def take(self, guards: Mapping[str, tuple[Guard, ...]], deadline: float) -> Instant:
-        """An instant of these groups, for what these guards touch. Raises RouterError, NoInstant
-        among them."""
+    async def pinned(
+        self, guards: Mapping[str, tuple[Guard, ...]], deadline: float, tries: int = 0
+    ) -> Instant:
+        """What these groups have pinned, for what these guards touch, after so many tries in vain;
+        whether that is one instant they are asked in the same turn of the loop (`Instant.holds`).
+        Raises RouterError, NoInstant among them."""
         await self._leaders(guards, deadline)
-        for count in range(TRIES):
+        for count in range(tries, TRIES):
             if count:
                 pause_s = PAUSE_S * 2**count * self._rng.uniform(0.5, 1.0)
                 await asyncio.sleep(min(pause_s, max(0.0, deadline - self._loop.time())))
-            pins = await self._try(guards, deadline)
+            id_ = self._rng.getrandbits(128).to_bytes(16, "big")
+            pins = await self._try(id_, guards, deadline)
             if pins is not None:
-                self.counts.taken += 1
-                return Instant(self._delivery, pins)
+                words = self._words(id_, pins, deadline)
+                return Instant(self._delivery, self.counts, pins, words, count + 1)
             self.counts.missed += 1
         raise NoInstant("the shards could not be read at one instant")
 
@@ -97,9 +102,8 @@ class Instants:
                 raise time_over(group, answer.reason, answer.hint)
 
     async def _try(
-        self, guards: Mapping[str, tuple[Guard, ...]], deadline: float
+        self, id_: bytes, guards: Mapping[str, tuple[Guard, ...]], deadline: float
     ) -> dict[str, Pinned] | None:
-        id_ = self._rng.getrandbits(128).to_bytes(16, "big")
         closes = {group: CloseGate(id_, of_group) for group, of_group in guards.items()}
         pins: dict[str, Pinned] = {}
         try:
@@ -119,13 +123,7 @@ class Instants:
             if len(pins) < len(guards):
                 for group, pin in pins.items():
                     self._tell(group, pin, OpenGate(id_))
-        if len(pins) < len(guards):
-            return None
-        if not await self._confirmed(id_, pins, deadline):
-            for group, pin in pins.items():
-                self._tell(group, pin, CloseCursor(pin.pin))
-            return None
-        return pins
+        return pins if len(pins) == len(guards) else None
 
     async def _send(self, bodies: Mapping[str, RequestBody], deadline: float) -> dict[str, Answer]:
         """Ask leaders, all at once."""
@@ -143,7 +141,7 @@ class Instants:
                 sending.stop()
             raise
 
-    async def _confirmed(self, id_: bytes, pins: Mapping[str, Pinned], deadline: float) -> bool:
+    def _words(self, id_: bytes, pins: Mapping[str, Pinned], deadline: float) -> _Words:
         timeout_s = min(CONFIRM_S_MAX, deadline - self._loop.time())
         futures: list[asyncio.Future[ClientOutcome]] = []
         for group, pin in pins.items():
@@ -151,12 +149,9 @@ class Instants:
             futures.append(future)
             ask = partial(self._delivery.ask, pin.node, group, ConfirmGate(id_), timeout_s)
             ask(partial(_resolve, future))
-        answers = [await future for future in futures]
-        if self._loop.time() >= deadline:
-            raise DeadlineExceeded("canceling statement due to statement timeout")
-        return all(isinstance(answer, Done) for answer in answers)
+        return _Words(futures, deadline)
 
-    def _tell(self, group: str, pin: Pinned, body: OpenGate | CloseCursor) -> None:
+    def _tell(self, group: str, pin: Pinned, body: OpenGate) -> None:
         self._delivery.ask(pin.node, group, body, TELL_S, _nobody_waits)
 
 
@@ -189,12 +184,48 @@ def _names_slots(command: Command) -> bool:
     return any(guard.object.startswith("slot:") for guard in command.guards)
 
 
-class Instant:
-    """What some groups have pinned, at one instant. To be closed."""
+class _Words(NamedTuple):
+    """Of leaders, each that its gate was never open, and that a quorum takes it for one since."""
 
-    def __init__(self, delivery: Delivery, pins: dict[str, Pinned]) -> None:
+    futures: list[asyncio.Future[ClientOutcome]]
+    deadline: float
+
+    async def are_good(self) -> bool:
+        answers = [await future for future in self.futures]
+        if asyncio.get_running_loop().time() >= self.deadline:
+            raise DeadlineExceeded("canceling statement due to statement timeout")
+        return all(isinstance(answer, Done) for answer in answers)
+
+
+class Instant:
+    """What some groups have pinned; one instant if that `holds`, before which nothing that was read
+    of it may be told. To be closed. `tries`: how many it took."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        counts: InstantCounts,
+        pins: dict[str, Pinned],
+        words: _Words,
+        tries: int,
+    ) -> None:
         self._delivery = delivery
+        self._counts = counts
         self._pins = pins  # that nobody ends yet
+        self._words: _Words | None = words
+        self.tries = tries
+
+    async def holds(self) -> bool:
+        """Whether all was there at one instant. Raises DeadlineExceeded."""
+        words = self._words
+        if words is None:
+            return True
+        if await words.are_good():
+            self._words = None
+            self._counts.taken += 1
+            return True
+        self._counts.missed += 1
+        return False
 
     def read(
         self,

@@ -32,6 +32,7 @@ __all__ = [
     "Leaf",
     "Located",
     "Shape",
+    "View",
     "body",
     "changes_alone",
     "inserts_alone",
@@ -138,9 +139,17 @@ def inserts_alone(scope: Scope, table: Table, item: int) -> bool:
 
 
 def _met(scope: Scope) -> Located | None:
-    """Where the rows are that meet each other in its FROM and WHERE."""
+    """Where the rows are that meet each other in its FROM and WHERE. It is asked several times of a
+    query that is understood to its end, and again for each table that may be sent to the shards."""
+    met, sent = scope.met, scope.statement.sent
+    if sent not in met:
+        met[sent] = _meeting(scope)
+    return met[sent]
+
+
+def _meeting(scope: Scope) -> Located | None:
     found: Located | None = _EVERYWHERE
-    view = _View(scope)
+    view = _view_of(scope)
     for shape in scope.shapes:
         found = None if found is None else view.joined("INNER", found, view.of(shape))
     if found is None:
@@ -200,7 +209,7 @@ def _is_beside(inner: Scope, outer: Located) -> bool:
     found = body(inner)
     if found is None or not found.columns or found.kind != outer.kind:
         return False
-    view = _View(inner)
+    view = _view_of(inner)
     return any(
         mine.column in found.columns
         and view.is_restricted(mine.column, restricted)
@@ -211,7 +220,13 @@ def _is_beside(inner: Scope, outer: Located) -> bool:
     )
 
 
-class _View:
+def _view_of(scope: Scope) -> View:
+    if scope.known is None:
+        scope.known = View(scope)
+    return scope.known
+
+
+class View:
     """What one SELECT knows of the columns of its relations."""
 
     def __init__(self, scope: Scope) -> None:

@@ -283,6 +283,14 @@ def _by_symbol(table: Iterable[Operator]) -> Mapping[tuple[str, int], tuple[Oper
 
 OPERATORS: Final = _by_symbol(_table())
 
+_EXACT: Final[Mapping[tuple[str, tuple[Type | None, ...]], Operator]] = {
+    (symbol, operator.operands): operator
+    for (symbol, _), operators in OPERATORS.items()
+    for operator in reversed(operators)
+    if not operator.family
+}
+"""The first operator of these very types, which nearly always there is."""
+
 _Candidate = TypeVar("_Candidate")
 
 _OF_RANGES: Final = frozenset({("<@", False, True), ("@>", True, False)})
@@ -301,12 +309,16 @@ def resolve_prefix(symbol: str, operand: Type | None, position: int = 0) -> Oper
 
 
 def _resolve(symbol: str, operands: tuple[Type | None, ...], position: int) -> Operator:
+    known = next((kind for kind in operands if kind is not None), None)
+    # An open operand is first thought to be of the other's type.
+    wanted = tuple([known if kind is None else kind for kind in operands])
+    exact = _EXACT.get((symbol, wanted))
+    if exact is not None:
+        return exact
     operators = OPERATORS.get((symbol, len(operands)), ())
     for own in {kind for kind in operands if kind is not None and kind.is_own}:
         operators += tuple(operator for operator in _of_own(own) if operator.symbol == symbol)
-    known = next((kind for kind in operands if kind is not None), None)
-    if known is not None:  # an open operand is first thought to be of the other's type
-        wanted = tuple(known if kind is None else kind for kind in operands)
+    if known is not None:
         for operator in operators:
             if operator.operands == wanted and not operator.family:
                 return operator

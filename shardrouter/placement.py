@@ -23,6 +23,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import cache
 from typing import Final
 
 import xxhash
@@ -132,35 +133,44 @@ def _quotas(parts: Sequence[Fraction], loads: Sequence[int]) -> list[int]:
     return quotas
 
 
+@cache
+def _slot_points() -> tuple[int, ...]:
+    """Where the slots are on every ring."""
+    return tuple(xxhash.xxh3_64_intdigest(b"slot:%d" % slot) for slot in range(SLOTS))
+
+
 class _Ring:
     """Virtual nodes in the order of their hashes."""
 
     def __init__(self, shards: Sequence[str], parts: Sequence[Fraction]) -> None:
         average = Fraction(SLOTS, len(shards))
-        points = sorted(
-            (xxhash.xxh3_64_intdigest(f"{shard}#{i}".encode()), index)
-            for index, shard in enumerate(shards)
-            for i in range(max(1, round(VIRTUAL_NODES * parts[index] / average)))
-        )
-        self._hashes = [point for point, _ in points]
-        self._owners = [owner for _, owner in points]
+        counts = {part: max(1, round(VIRTUAL_NODES * part / average)) for part in set(parts)}
+        numbers = [b"#%d" % i for i in range(max(counts.values()))]
+        hashed = xxhash.xxh3_64_intdigest
+        points: list[int] = []
+        owners: list[int] = []
+        for index, shard in enumerate(shards):
+            name, count = shard.encode(), counts[parts[index]]
+            points += [hashed(name + number) for number in numbers[:count]]
+            owners += [index] * count
+        order = sorted(range(len(points)), key=points.__getitem__)  # of equal ones the first shard
+        hashes = [points[i] for i in order]
+        self._owners = [owners[i] for i in order]
+        # Where each slot stands: 64 points of each of 1000 shards are looked through once.
+        self._positions = [bisect_left(hashes, point) % len(hashes) for point in _slot_points()]
         # next[i]: a point at or after i, all points between belonging to full shards. Paths
         # are halved as they are walked, so that thousands of full shards cost nothing.
         self._next = list(range(len(points)))
 
-    def _position(self, slot: int) -> int:
-        point = xxhash.xxh3_64_intdigest(f"slot:{slot}".encode())
-        return bisect_left(self._hashes, point) % len(self._hashes)
-
     def first(self, slot: int) -> int:
         """The shard that a ring without bounds gives the slot to."""
-        return self._owners[self._position(slot)]
+        return self._owners[self._positions[slot]]
 
     def first_with_room(self, slot: int, room: Sequence[int]) -> int:
         """The first shard clockwise with room. One must exist; room never grows back above
         zero between calls, which is what lets full points be skipped for good."""
         skip, owners = self._next, self._owners
-        i = self._position(slot)
+        i = self._positions[slot]
         while True:
             while skip[i] != i:
                 skip[i] = skip[skip[i]]

@@ -115,10 +115,15 @@ class Statement:
     """It is the text of a view that is being made."""
     cut: Cut | None = None
     """It is finished in the router: what the shards give for it."""
+    conditions: list[tuple[str, frozenset[int]]] = field(default_factory=list)
+    """Without a cut: what must be true, and of which relations' rows, for those to count."""
     sent: frozenset[int] = frozenset()
     """The numbers of tables whose rows are sent to the shards."""
     written: list[tuple[int, syntax.TableName, Table]] = field(default_factory=list)
     """What its own text, and not that of a view, names: each table by its number."""
+    relations: dict[int, Relation] = field(default_factory=dict)
+    """Its tables under the names of their own columns, by their numbers: they are the same when it
+    is understood once more."""
     literals: dict[int, Type] = field(default_factory=dict)
     """By their positions, what literals without a type of their own were taken for."""
     columns_named: set[tuple[int, str]] = field(default_factory=set)
@@ -132,6 +137,14 @@ class Statement:
     def is_everywhere(self, number: int, table: Table) -> bool:
         """Whether the rows of a source are on every shard: of a reference table, or sent there."""
         return number in self.sent or table.placement == "reference"
+
+    def restrict(self, texts: Sequence[str], numbers: frozenset[int]) -> None:
+        """Rows of these relations count only if conditions in these words are true."""
+        for text in texts:
+            if self.cut is None:
+                self.conditions.append((text, numbers))
+            else:
+                self.cut.filter(text, numbers)
 
     def ask_router(self, *, about_cluster: bool = True) -> None:
         """Only the router can answer it: of the session, or of what the cluster has."""
@@ -352,8 +365,10 @@ class Names:
             self.own_reads += 1
         shown, number = name, 0
         for relation in self.relations.values():
-            if any(field is typed for _, field in relation.fields):
-                shown, number = f"{relation.alias}.{name}", relation.number
+            for _, other in relation.fields:
+                if other is typed:
+                    shown, number = f"{relation.alias}.{name}", relation.number
+                    break
         if number not in self.freed and typed.sql not in self.grouped:
             self.loose.append((shown, position, level > 0))
 

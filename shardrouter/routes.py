@@ -43,7 +43,8 @@ def route(
     if isinstance(plan, Scatter):
         return [(line,) for line in (*described(plan, catalog), f"state: {state}")]
     if isinstance(plan, OneShard):
-        return [(f"one shard: {_home_of(plan, catalog)}",), (f"  {plan.sql}",)]
+        several = _several_of(plan, catalog)
+        return [(several or f"one shard: {_home_of(plan, catalog)}",), (f"  {plan.sql}",)]
     if isinstance(plan, RowsWrite):
         return [(line,) for line in written(plan, catalog)]
     return [(_of_router(plan),)]
@@ -56,7 +57,9 @@ def _parts(explained: ExplainRoute, catalog: Catalog) -> dict[str, object]:
         statements = [f"{w.head}...{w.tail}" for w in (plan.write, *plan.moves)]
         return {"read": read, "rows": plan.shaped.sql, "write": statements}
     if isinstance(plan, OneShard):
-        return {"shard": _home_of(plan, catalog), "sql": plan.sql}
+        several = _several_of(plan, catalog)
+        where = {"shards": several} if several else {"shard": _home_of(plan, catalog)}
+        return {**where, "sql": plan.sql}
     if not isinstance(plan, Scatter):
         return {"router": _of_router(plan)}
     parts = _of_shards(plan, catalog)
@@ -89,6 +92,17 @@ def _of_router(plan: Answer | CatalogQuery) -> str:
     if isinstance(plan, Answer):
         return "the router answers: nothing in it depends on a table"
     return f"the router answers, of its catalogs: {', '.join(plan.relations) or 'what it knows'}"
+
+
+def _several_of(plan: OneShard, catalog: Catalog) -> str:
+    """Of a write that may concern several shards: which; else empty."""
+    if plan.spread:
+        how = {"every": "each its own rows", "alike": "alike"}[plan.spread]
+        return f"every shard, {how}: {', '.join(catalog.shards)}"
+    if len(plan.keys) < 2:
+        return ""
+    keys = ", ".join(map(operand_shown, plan.keys))
+    return f"the shards of {plan.key_type} {keys}{_known(plan, catalog)}"
 
 
 def _home_of(plan: OneShard, catalog: Catalog | None) -> str:

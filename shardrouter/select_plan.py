@@ -231,22 +231,22 @@ def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
     statement = query.statement
     pins = pins_of(statement)
     is_pushed = not is_momentary(query.text)
-    merged = _merged_or_distinct(node, query, catalog, {}) if is_pushed else None
+    merged = _merged_or_distinct(node, query, catalog, pins, {}) if is_pushed else None
     broadcasts: Iterator[Broadcast] = iter(())
     finish: Merge | Finish
     if merged is not None:
         fragments, finish = merged
     else:
         pushed = decided(statement) if is_pushed else {}
-        cut, again = _cut(node, query, catalog, Cut(pushed))
-        if not cut.is_complete(again.text):
+        cut, text, items = _finish(node, query, catalog, pushed)
+        if not cut.is_complete(text):
             pushed = {index: found for index, found in pushed.items() if found.is_whole}
-            cut, again = _cut(node, query, catalog, Cut(pushed))
-        finish = Finish(*renumbered(again.text), cut.totals(again.text, _items(again)))
-        fragments = cut.fragments(again.text, pins)
+            cut, text, items = _finish(node, query, catalog, pushed)
+        finish = Finish(*renumbered(text), cut.totals(text, items))
+        fragments = cut.fragments(text, pins)
         if is_pushed:
-            tables = cut.fetched(again.text)
-            broadcasts = _broadcasts(node, query, catalog, fragments, tables, pushed)
+            tables = cut.fetched(text)
+            broadcasts = _broadcasts(node, query, catalog, pins, fragments, tables, pushed)
     return Scatter(
         tables=reliance(statement),
         fragments=fragments,
@@ -259,11 +259,9 @@ def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
 
 
 def _merged_or_distinct(
-    node: syntax.Query, query: _Query, catalog: Catalog, sent: Mapping[int, str]
+    node: syntax.Query, query: _Query, catalog: Catalog, pins: Pins, sent: Mapping[int, str]
 ) -> tuple[tuple[Fragment, ...], Merge | Finish] | None:
     """If the shards can answer all of it, each for its own rows and those that are `sent`."""
-    statement = query.statement
-    pins = pins_of(statement)
     located, spread = whole(query.scope, is_top=True), body(query.scope)
     is_merged = located is not None and bool(located.columns)
     if not is_merged and (spread is None or not spread.columns or not _is_distinct(query.scope)):
@@ -283,6 +281,7 @@ def _broadcasts(
     node: syntax.Query,
     query: _Query,
     catalog: Catalog,
+    pins: Pins,
     fragments: Sequence[Fragment],
     tables: Sequence[tuple[int, Sequence[Column]]],
     before: Mapping[int, Pushed],
@@ -291,7 +290,6 @@ def _broadcasts(
     `before` is what is pushed if none is."""
     fetched = {fragment.name: fragment for fragment in fragments if is_fetched(fragment)}
     statement = query.statement
-    pins = pins_of(statement)
     given = len(statement.parameters.oids())
     for number, columns in tables:
         small = fetched[name_of(number)]
@@ -300,7 +298,7 @@ def _broadcasts(
             continue
         statement.sent = frozenset({number})
         sent = {number: sent_as(number, columns, given + 2)}
-        found = _merged_or_distinct(node, query, catalog, sent)
+        found = _merged_or_distinct(node, query, catalog, pins, sent)
         if found is None:
             pushed = decided(statement)
             if pushed.keys() == before.keys():  # it helps nothing
@@ -313,10 +311,23 @@ def _broadcasts(
             yield Broadcast(small_part(small, given + 1), *found)
 
 
+def _finish(
+    node: syntax.Query, query: _Query, catalog: Catalog, pushed: Mapping[int, Pushed]
+) -> tuple[Cut, str, list[str]]:
+    """The query as it is finished, what a SELECT lists there, and what the shards give for it. If
+    that is nothing but rows, it stands as it was understood, its tables under other names."""
+    cut = Cut(pushed)
+    if not pushed:
+        return cut, cut.rows_alone(query.statement, query.text), []
+    _, again = _cut(node, query, catalog, cut)
+    return cut, again.text, _items(again)
+
+
 def _cut(node: syntax.Query, query: _Query, catalog: Catalog, cut: Cut) -> tuple[Cut, _Query]:
     """The query as it is finished, and what the shards give for it."""
     parameters = query.statement.parameters.again()
-    statement = Statement(parameters, catalog, analysed, cut=cut)
+    relations = query.statement.relations
+    statement = Statement(parameters, catalog, analysed, cut=cut, relations=relations)
     return cut, _understood(node, statement, query.wanted)
 
 

@@ -110,7 +110,7 @@ class Shards:
         self._coordination = Coordination(config.groups, self._delivery, name, rng)
         self.commit = self._coordination.commit
         self.instants = Instants(self._delivery, rng)
-        self.instant = self.instants.take
+        self.pinned = self.instants.pinned
 
     def of_session(self, token: SessionToken) -> Shards:
         """The same, for a session: what it sees here is added to `token`, and its reads at level

@@ -109,7 +109,14 @@ def _table(item: syntax.TableName, scope: Scope) -> _Source:
         columns = [(name, table.column(now) if now else None) for name, now in meant.columns]
     if table.view is not None:
         return _view(item, table, number, columns, scope)
-    relation = relation_of(table, item.alias, number, item.columns, f"t{number}.", columns)
+    is_plain = columns is None and not item.columns
+    known = scope.statement.relations.get(number) if is_plain else None
+    if known is not None and known.table is table and known.alias == item.alias:
+        relation = known
+    else:
+        relation = relation_of(table, item.alias, number, item.columns, f"t{number}.", columns)
+        if is_plain:
+            scope.statement.relations[number] = relation
     scope.named.append((number, table))
     if table.placement == "sharded":
         scope.sharded.append((number, table))
@@ -278,9 +285,7 @@ def _join(item: syntax.Join, scope: Scope) -> _Source:
     if item.on is not None:
         parts = _on(item.on, left, right, restricted, scope)
         texts.append(" AND ".join(parts))
-        if scope.statement.cut is not None:
-            for part in parts:
-                scope.statement.cut.filter(part, restricted - nullable)
+        scope.statement.restrict(parts, restricted - nullable)
     condition = f" ON {' AND '.join(texts)}" if texts else ""
     if item.kind == "RIGHT":
         text = f"{right.text} LEFT JOIN {left.operand}{condition}"

@@ -7,9 +7,10 @@ so that a text says by itself what it reads. Strings and names in quotes are pas
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["columns_read", "relations_read", "renumbered", "words"]
+__all__ = ["columns_read", "relations_read", "renamed", "renumbered", "words"]
 
 _TOKEN: Final = re.compile(
     r"""'(?:[^']|'')*'"""
@@ -18,6 +19,10 @@ _TOKEN: Final = re.compile(
     r"""|\?(?P<parameter>\d+)"""
     r"""|(?P<word>[A-Za-z_]\w*)"""
 )
+
+
+_SOURCE: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"(?: AS t(\d+)\b)?""")
+_PARAMETER: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\?(\d+)""")
 
 
 def columns_read(text: str) -> dict[int, frozenset[str]]:
@@ -38,18 +43,33 @@ def relations_read(text: str) -> frozenset[int]:
 
 def words(text: str) -> frozenset[str]:
     """Keywords, and the names of functions and of whatever stands without quotes."""
-    return frozenset(token["word"] for token in _TOKEN.finditer(text) if token["word"])
+    found = {word for *_, word in _TOKEN.findall(text)}
+    found.discard("")
+    return frozenset(found)
+
+
+def renamed(text: str, sources: Mapping[int, str]) -> str:
+    """The text with some tables of its FROM called something else, by the numbers they have."""
+
+    def new(token: re.Match[str]) -> str:
+        name = token[1] and sources.get(int(token[1]))
+        return f"{name} AS t{token[1]}" if name else token[0]
+
+    return _SOURCE.sub(new, text)
 
 
 def renumbered(text: str) -> tuple[str, tuple[int, ...]]:
     """The text with its parameters numbered without gaps, and the number that each had: SQLite
     wants as many values as the highest number."""
+    if "?" not in text:
+        return text, ()
     order: dict[int, int] = {}
 
     def new(token: re.Match[str]) -> str:
-        if token["parameter"] is None:
+        number = token[1]
+        if number is None:
             return token[0]
-        return f"?{order.setdefault(int(token['parameter']), len(order) + 1)}"
+        return f"?{order.setdefault(int(number), len(order) + 1)}"
 
-    made = _TOKEN.sub(new, text)
+    made = _PARAMETER.sub(new, text)
     return made, tuple(order)

@@ -38,10 +38,13 @@ from shardrouter.typed import (
 from shardrouter.types import BOOLEAN, TEXT, OwnTypes, Type
 
 if TYPE_CHECKING:
-    from shardrouter.locality import Form, Shape
+    from shardrouter.locality import Form, Located, Shape, View
     from shardrouter.partials import Called, Split
 
 __all__ = ["Scope", "table_scope"]
+
+
+_OPEN = (syntax.StringLiteral, syntax.NullLiteral)
 
 
 class Scope(Names):
@@ -79,6 +82,10 @@ class Scope(Names):
         self.sharded: list[tuple[int, Table]] = []
         self.named: list[tuple[int, Table]] = []
         """The tables of its FROM, wherever they are."""
+        self.known: View | None = None
+        """Once its query is understood: what it knows of the columns of its relations,"""
+        self.met: dict[frozenset[int], Located | None] = {}
+        """and where its rows are, by the tables that are sent to the shards."""
 
         statement.scopes.append(self)
 
@@ -101,7 +108,7 @@ class Scope(Names):
         """Whether the expression has no type of its own and takes that of what it meets."""
         if isinstance(node, syntax.ParameterReference):
             return self.parameters.type_of(node) is None
-        return isinstance(node, syntax.StringLiteral | syntax.NullLiteral)
+        return isinstance(node, _OPEN)
 
     def take_any(self, node: syntax.Expression) -> Typed:
         """The expression where any type will do; a literal is text, but of a parameter nothing
@@ -282,10 +289,11 @@ class Scope(Names):
         """The operator applied, and its two sides in the types it takes."""
         aggregates = self.aggregates
         # Beside NULL PostgreSQL does not look into a query.
-        beside = [node.left, node.right] if _is_beside_null(node) else []
-        with refuse_if_skipped(beside):
-            left = None if self.is_open(node.left) else self.expression(node.left)
-            right = None if self.is_open(node.right) else self.expression(node.right)
+        if _is_beside_null(node):
+            with refuse_if_skipped([node.left, node.right]):
+                left, right = self._known(node.left), self._known(node.right)
+        else:
+            left, right = self._known(node.left), self._known(node.right)
         kinds = [None if side is None else side.type for side in (left, right)]
         if node.operator == "||":
             kinds = _of_arrays(kinds)
@@ -299,6 +307,9 @@ class Scope(Names):
         if operator.symbol == "=" and types.is_integer(first.type) and first.type != second.type:
             return apply(operator, *_unpropagated(first, second)), first, second
         return apply(operator, first, second), first, second
+
+    def _known(self, node: syntax.Expression) -> Typed | None:
+        return None if self.is_open(node) else self.expression(node)
 
     def _rows(self, node: syntax.Binary, left: syntax.Row, right: syntax.Row) -> Typed:
         """(a, b) < (c, d): the first pair that differs decides."""
@@ -489,9 +500,10 @@ class Scope(Names):
 
 
 def _is_beside_null(node: syntax.Binary) -> bool:
-    sides = (node.left, node.right)
-    is_null = any(isinstance(side, syntax.NullLiteral) for side in sides)
-    return is_null and any(isinstance(side, syntax.Subquery) for side in sides)
+    left, right = node.left, node.right
+    if not (isinstance(left, syntax.NullLiteral) or isinstance(right, syntax.NullLiteral)):
+        return False
+    return isinstance(left, syntax.Subquery) or isinstance(right, syntax.Subquery)
 
 
 def _of_arrays(kinds: list[Type | None]) -> list[Type | None]:

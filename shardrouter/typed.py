@@ -291,6 +291,8 @@ def converted(typed: Typed, cast: Cast) -> Typed:
 
 def implicit(typed: Typed, kind: Type) -> Typed:
     """An operand as the type its operator takes."""
+    if typed.type is kind:
+        return typed
     cast = casts.find(typed.type, kind, Context.IMPLICIT)
     assert cast is not None, "the operator was resolved for this operand"
     return converted(typed, cast)

@@ -63,7 +63,7 @@ class Evidence:
     comparison: ReplicaComparison | None = None  # of the replicas, when all was over
     is_over: bool = True  # False: the test goes on, and what may turn out well is not invalid
 
-    def group_of(self, operation: Operation) -> str | None:
+    def group_of(self, operation: Operation | Unserved) -> str | None:
         return self.groups.get((operation.workload, operation.key))
 
 

@@ -1,6 +1,7 @@
 """What goes wrong, as values: `partition`, `flapping`, `kill`, `pause`, `slow`, and `healthy` in
-between; what an operator does: `restart`, `rolling_restart`, `transfer`, `move_replica`; and how
-faults are put together: `any_of`, `package`, `together`.
+between; `liveness`, which demands progress at the end; what an operator does: `restart`,
+`rolling_restart`, `transfer`, `move_replica`; and how faults are put together: `any_of`, `package`,
+`together`.
 
 faults=[
     faults.healthy("4s"),
@@ -41,6 +42,7 @@ from jepsen_like.faults.fault import (
     healthy,
     total_seconds,
 )
+from jepsen_like.faults.liveness import Liveness, liveness
 from jepsen_like.faults.members import MoveReplica, Transfer, move_replica, transfer
 from jepsen_like.faults.outage import Outage, outage
 from jepsen_like.faults.partitions import Flapping, Partition, flapping, partition
@@ -78,6 +80,8 @@ __all__ = [
     "total_seconds",
     "Healthy",
     "healthy",
+    "Liveness",
+    "liveness",
     "AnyOf",
     "any_of",
     "Package",

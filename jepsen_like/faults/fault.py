@@ -45,6 +45,8 @@ class Site:
     clock: Clock
     say: Callable[[str], None]
     instruments: Instruments | None = None  # if the schedule asks for them
+    voters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Hosts with a voter of each group with keys, when the load began."""
     _restarting: dict[str, asyncio.Lock] = field(default_factory=dict, repr=False, compare=False)
 
     def restarting(self, process: str) -> asyncio.Lock:

@@ -75,10 +75,10 @@ class Walk:
             if isinstance(node, exp.Expr):
                 raise self._unsupported(node)
             raise unexpected(None)
-        position = self._position(node)
-        if not node.args.get("quoted") or not node.name.startswith(MARK):
-            raise syntax_error(node.name.lower(), position - 1)
-        return syntax.Name(node.name[len(MARK) :], position)
+        position, text = self._position(node), node.name
+        if not node.args.get("quoted") or not text.startswith(MARK):
+            raise syntax_error(text.lower(), position - 1)
+        return syntax.Name(text[len(MARK) :], position)
 
     def _names(self, nodes: Sequence[exp.Expr]) -> tuple[syntax.Name, ...]:
         return tuple(self._name(node) for node in nodes)

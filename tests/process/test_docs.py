@@ -33,6 +33,7 @@ RUN_ELSEWHERE = {
 TOLD_ELSEWHERE = {
     "checking.md": "tests/jepsen_like/test_checking_docs.py",
     "deploy.md": "tests/process/test_machines.py",
+    "lab.md": "tests/process/test_lab.py",
     "operations.md": "tests/process/test_operations.py",
     "tutorial.md": "tests/process/test_tutorial.py",
 }

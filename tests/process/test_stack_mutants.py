@@ -19,10 +19,6 @@ SEEDS_MAX = 200
 QUICK = "ack_before_durable"
 """The one of every long run; all of them are the nightly's."""
 
-STANDS_STILL = {"compaction_past_durable": "final reads never came back"}
-"""Where the nodes see by themselves that something is missing, and refuse: nothing wrong is ever
-said, and nothing at all."""
-
 NIGHTLY = [pytest.param(name, marks=pytest.mark.nightly) for name in MUTANTS if name != QUICK]
 
 
@@ -32,10 +28,7 @@ def test_a_rule_that_is_left_out_is_found(name: str, tmp_path: Path) -> None:
         found = (
             simulator.run_seed(seed, out=tmp_path / str(seed)) for seed in range(1, SEEDS_MAX + 1)
         )
-        assert any(
-            result.verdict == "invalid" or STANDS_STILL.get(name, "-") in result.reason
-            for result in found
-        )
+        assert any(result.verdict == "invalid" for result in found)
 
 
 @pytest.mark.nightly
@@ -45,4 +38,3 @@ def test_with_the_rule_nothing_is_found(name: str, tmp_path: Path) -> None:
         for seed in range(1, 6):
             result = simulator.run_seed(seed, out=tmp_path / str(seed))
             assert result.verdict != "invalid", result.reason
-            assert STANDS_STILL.get(name, "-") not in result.reason

@@ -26,14 +26,17 @@ from nodes.protocol import (
     Read,
     RequestBody,
     SqlFailure,
+    Stale,
     Statement,
     StatementResult,
 )
 from shardrouter import Router
 from shardrouter import instants as module
+from shardrouter.asking import ReadsAtOneInstant
 from shardrouter.exceptions import SerializationError
 from shardrouter.execution import Command
 from shardrouter.instants import Instant, NoInstant, guards_of
+from shardrouter.replica_choice import NEAREST
 from shardrouter.shards import Shards
 from tests.shardrouter.cluster import one_node
 from tests.shardrouter.scripted import Reply, ScriptedNode, run, scripted
@@ -84,7 +87,8 @@ def test_all_pin_then_all_confirm_then_they_are_read() -> None:
     async def scenario() -> None:
         async with scripted(1) as (shards, [node]):
             leader = Leader(node)
-            instant = await shards.instant(GUARDS, asyncio.get_running_loop().time() + 5)
+            instant = await shards.pinned(GUARDS, asyncio.get_running_loop().time() + 5)
+            assert await instant.holds()
             assert leader.told() == ["CloseGate"] * 2 + ["ConfirmGate"] * 2
             [one, other] = node.of(CloseGate)
             assert one == other
@@ -107,7 +111,7 @@ def test_one_that_does_not_pin_opens_the_gates_of_all() -> None:
             leader = Leader(node)
             leader.pins["shard-1"] = NotPinned("others wrote")
             with pytest.raises(NoInstant):
-                await shards.instant(GUARDS, asyncio.get_running_loop().time() + 5)
+                await shards.pinned(GUARDS, asyncio.get_running_loop().time() + 5)
             await node.until_got(len(node.got))
             ids = [each.id for each in node.of(CloseGate)]
             assert len(set(ids)) == module.TRIES
@@ -123,11 +127,77 @@ def test_the_word_of_all_is_needed() -> None:
         async with scripted(1) as (shards, [node]):
             leader = Leader(node)
             leader.word["shard-1"] = NotPinned("its gate was open")
-            with pytest.raises(NoInstant):
-                await shards.instant(GUARDS, asyncio.get_running_loop().time() + 5)
+            until = asyncio.get_running_loop().time() + 5
+            instant = await shards.pinned(GUARDS, until)
+            assert not await instant.holds()
+            instant.close()
             leader.word["shard-1"] = Done((), 0)
-            await shards.instant(GUARDS, asyncio.get_running_loop().time() + 5)
+            instant = await shards.pinned(GUARDS, until, instant.tries)
+            assert await instant.holds()
             assert {each.cursor for each in node.of(CloseCursor)} == {7, 8}
+            assert (instant.tries, shards.instants.counts) == (2, module.InstantCounts(1, 1))
+            with pytest.raises(NoInstant):
+                await shards.pinned(GUARDS, until, module.TRIES)
+
+    run(scenario())
+
+
+def reads_of(shards: Shards) -> ReadsAtOneInstant:
+    until = asyncio.get_running_loop().time() + 5
+    return ReadsAtOneInstant(shards, NEAREST, until)
+
+
+BOTH = [command("meta", TABLE), command("shard-1", TABLE)]
+
+
+@pytest.mark.parametrize(
+    "early",
+    [
+        Done((StatementResult(1, values=((13,),)),), 1),
+        SqlFailure("22012", "division by zero"),
+        SqlFailure("57P03", "the rest of the rows is no longer at hand"),
+        Stale("table:t", 2, 1),
+    ],
+)
+def test_what_is_read_counts_for_nothing_before_all_have_given_their_word(early: Reply) -> None:
+    """It is read once more of another instant."""
+
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [node]):
+            leader = Leader(node)
+            leader.word["shard-1"] = NotPinned("its gate was open")
+            leader.rows = early
+            script = leader.script
+
+            def once(group: str, body: RequestBody) -> Reply:
+                if isinstance(body, CloseGate) and len(node.of(CloseGate)) > len(GUARDS):
+                    leader.word["shard-1"], leader.rows = Done((), 0), ROWS
+                return script(group, body)
+
+            node.script = once
+            reads = reads_of(shards)
+            await reads.expect(BOTH, True)
+            parts = await reads.ask(BOTH)
+            reads.close()
+            assert parts is not None
+            assert [part.result.values for part in parts] == [((1,),), ((1,),)]
+            assert len(node.of(CloseGate)) == 2 * len(GUARDS)
+            assert shards.instants.counts == module.InstantCounts(1, 1)
+
+    run(scenario())
+
+
+def test_what_is_read_is_asked_for_together_with_the_word() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [node]):
+            Leader(node)
+            reads = reads_of(shards)
+            await reads.expect(BOTH, True)
+            await reads.ask(BOTH)
+            reads.close()
+            kinds = [type(body).__name__ for body in node.got]
+            asked = kinds[kinds.index("ConfirmGate") :]
+            assert asked == ["ConfirmGate"] * 2 + ["Read"] * 2
 
     run(scenario())
 
@@ -136,7 +206,7 @@ def test_what_a_node_has_lost_is_no_answer() -> None:
     async def scenario() -> None:
         async with scripted(1) as (shards, [node]):
             leader = Leader(node)
-            instant = await shards.instant(GUARDS, asyncio.get_running_loop().time() + 5)
+            instant = await shards.pinned(GUARDS, asyncio.get_running_loop().time() + 5)
             leader.rows = SqlFailure("57P03", "the rest of the rows is no longer at hand")
             assert isinstance(await read(shards, instant, "meta"), NoInstant)
             instant.close()

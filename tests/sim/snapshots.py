@@ -3,8 +3,8 @@ ships (`nodes.gatekeeping`), what asks for them is what a router does.
 
 A client that only reads, in several groups, asks their leaders, in any order, to close a gate and
 pin; when all have, each for its word that the gate was never open since, and then a quorum whether
-that leader still leads; then it reads what is pinned. Whatever does not come in time is given up,
-and after some tries the read is a transaction like any other.
+that leader still leads; what is pinned is read meanwhile, and told when both are known. Whatever
+does not come in time is given up, and after some tries the read is a transaction like any other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from nodes.gatekeeping import Gatekeeper
 from nodes.two_phase import Touched, touched_by
 
-__all__ = ["GATE_STEPS", "TRIES", "Leader", "leads", "snapshot"]
+__all__ = ["GATE_STEPS", "TRIES", "Leader", "leads", "may_tell", "snapshot"]
 
 GATE_STEPS: Final = 120
 """Steps that a gate lasts."""
@@ -36,6 +36,11 @@ class Leader(NamedTuple):
 def leads(leader: Leader) -> bool:
     """What a quorum says."""
     return bool(leader.group.term == leader.term)
+
+
+def may_tell(is_one: bool) -> bool:
+    """Whether the client is told what was read, by what all leaders and quorums have said."""
+    return is_one
 
 
 class _Pins:
@@ -80,11 +85,11 @@ def snapshot(
                 break  # the request, or its answer, is lost
             leaders.append(Leader(group, group.keeper, group.term))
             pins.ask(leaders[-1], id_, touched_by(groups[group.name]))
-    is_one = len(pins.answered) == len(groups)
+    is_read = is_one = len(pins.answered) == len(groups)  # what is pinned stays as it is
     for leader in leaders:
         yield  # the others' answers are on their way
         is_one = leader.keeper.confirm(id_) is None and is_one
     for leader in leaders:
         yield
         is_one = is_one and leads(leader)
-    return pins.states if is_one else None
+    return pins.states if is_read and may_tell(is_one) else None

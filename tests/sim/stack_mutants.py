@@ -249,6 +249,8 @@ POWER_CUT = replace(
     faults=[faults.healthy("1500ms"), faults.kill("all", hold="500ms", lose_unsynced=True)],
 )
 
+STANDS = replace(POWER_CUT, name="stands", faults=[*POWER_CUT.faults, faults.liveness("5s")])
+
 LISTS = Test(
     name="lists",
     db=Changed(nodes=3, shards=2, replicas=3, snapshot=True),
@@ -290,7 +292,7 @@ MUTANTS: Final[Mapping[str, tuple[Test, Callable[[], None], tuple[Callable[[], N
     "retry_without_dedupe": (COUNTERS, retry_without_dedupe, ()),
     "unknown_session_created": (SILENT_SESSIONS, unknown_session_created, (forget_sessions_soon,)),
     "ack_before_durable": (POWER_CUT, ack_before_durable, ()),
-    "compaction_past_durable": (POWER_CUT, compaction_past_durable, (keep_short_logs,)),
+    "compaction_past_durable": (STANDS, compaction_past_durable, (keep_short_logs,)),
     "prepared_only_at_the_leader": (LISTS, prepared_only_at_the_leader, ()),
     "snapshot_torn_over_shards": (INSTANTS, snapshot_torn_over_shards, ()),
     "token_lost": (TOKENS, token_lost, ()),

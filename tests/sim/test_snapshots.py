@@ -77,6 +77,10 @@ def the_word_of_who_does_not_lead_is_taken(patch: Patch) -> None:
     patch.setattr(model, "leads", lambda _leader: True)
 
 
+def what_was_read_is_told_before_the_word(patch: Patch) -> None:
+    patch.setattr(model, "may_tell", lambda _is_one: True)
+
+
 def each_is_confirmed_when_it_is_pinned(patch: Patch) -> None:
     """And not when all are: a gate may open while another one is waited for."""
     pinned, said = Gates.pinned, set[tuple[Gates, bytes]]()
@@ -128,6 +132,7 @@ def what_one_opens_is_open_for_all(patch: Patch) -> None:
         (what_is_prepared_is_not_waited_for, 0),
         (a_gate_that_was_open_confirms, 382),
         (the_word_of_who_does_not_lead_is_taken, 192),
+        (what_was_read_is_told_before_the_word, 0),
         (each_is_confirmed_when_it_is_pinned, 382),
         (the_gates_open_when_they_are_pinned, 0),
         (what_one_opens_is_open_for_all, 172),
