@@ -24,6 +24,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -255,7 +256,9 @@ class Cursors:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             cursor.stopped = _TIMED_OUT
-            await asyncio.wait([work])
+            while not work.done():  # who gives it up may be given up while the thread still runs
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([work])
             raise
         finally:
             # The thread is done with it.

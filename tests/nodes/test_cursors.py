@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -174,6 +175,33 @@ async def test_a_read_is_stopped_when_its_time_is_over_or_nobody_waits(replica: 
     task = asyncio.create_task(begin(replica, statement(FOREVER), 60))
     await asyncio.sleep(0)
     task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert isinstance(await begin(replica, statement("SELECT 1")), Done)
+
+
+async def test_who_is_given_up_twice_waits_for_its_thread_all_the_same(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or its connection would be taken from a thread that is at work on it: the replica stops."""
+    is_late = cursors._Cursor._is_late
+    at_work, goes_on = threading.Event(), threading.Event()
+
+    def look(cursor: cursors._Cursor) -> bool:
+        at_work.set()
+        return goes_on.wait() and is_late(cursor)
+
+    monkeypatch.setattr(cursors._Cursor, "_is_late", look)
+    task = asyncio.create_task(begin(replica, statement(FOREVER), 60))
+    await asyncio.to_thread(at_work.wait)
+    for _ in range(3):
+        task.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    try:
+        assert not task.done()
+    finally:
+        goes_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert isinstance(await begin(replica, statement("SELECT 1")), Done)

@@ -39,7 +39,7 @@ from nodes.protocol import (
     UnknownSession,
 )
 from shardrouter.delivery import Answer
-from shardrouter.instants import Instants
+from shardrouter.instants import Instant, Instants
 
 __all__ = ["MUTANTS"]
 
@@ -140,12 +140,12 @@ def snapshot_torn_over_shards() -> None:
                 await asyncio.sleep(0.05)
         return found
 
-    async def confirmed(*_: Any) -> bool:
+    async def holds(_self: Instant) -> bool:
         return True
 
     together = Instants._send
     replace_in(Instants, "_send", send)
-    replace_in(Instants, "_confirmed", confirmed)
+    replace_in(Instant, "holds", holds)
 
 
 def token_lost() -> None:
