@@ -24,6 +24,8 @@ TABLE: Final = (
     "CREATE TABLE pgbench_accounts (aid int PRIMARY KEY, bid int, abalance int, filler text){}"
 )
 PIECE_ROWS: Final = 1_000
+PATIENT: Final = {"statement_timeout": "0"}
+"""The default of this database is 10 s, that of PostgreSQL 0."""
 
 
 async def accounts(rows: int) -> AsyncIterator[bytes]:
@@ -57,7 +59,7 @@ KINDS: Final = {"copy-in": copy_in, "copy-out": copy_out, "select": select}
 
 
 async def main(dsn: str, kind: str, rows: int, *, home: bool) -> dict[str, float]:
-    connection = await asyncpg.connect(dsn, timeout=60)
+    connection = await asyncpg.connect(dsn, timeout=60, server_settings=PATIENT)
     if kind == "copy-in":
         await connection.execute("DROP TABLE IF EXISTS pgbench_accounts")
         await connection.execute(TABLE.format(" WITH (home = true)" if home else ""))

@@ -195,7 +195,7 @@ async def fill(dsn: str, rows: int, statements: Sequence[str] = ()) -> None:
 
     from bench.load import TABLE, VALUE
 
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn, server_settings={"statement_timeout": "0"})
     for statement in (*statements, TABLE):
         await connection.execute(statement)
     if rows:

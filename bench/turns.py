@@ -7,6 +7,7 @@ the answer says so.
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +20,9 @@ from bench.question import Answer, Line, Setting, line_of
 from bench.runs import Figures, RunFailed
 
 __all__ = ["Entry", "in_turns", "nothing"]
+
+RUN_MAX_S: Final = 300.0
+"""A million rows of COPY on a busy machine take a third of it."""
 
 _TRIES: Final = 2
 """Of one run; on a busy machine a leader may lose its office."""
@@ -60,9 +64,16 @@ async def in_turns(
             if contestant.name in missing:
                 setting.say(f"without {contestant.name}: {missing[contestant.name]}")
             elif not contestant.is_restless:
-                started = await stack.enter_async_context(_started(setting, contestant, prepare))
-                running[contestant.name] = started
-                setting.say(f"{contestant.name} is ready")
+                setting.say(f"{contestant.name} starts")
+                starting = _started(setting, contestant, prepare)
+                try:
+                    running[contestant.name] = await stack.enter_async_context(starting)
+                except (OSError, RuntimeError, RunFailed) as exc:
+                    if contestant is everyone[0]:  # whom the question is about
+                        raise
+                    missing[contestant.name] = f"it did not start: {exc}"
+                    setting.say(f"without {contestant.name}: {missing[contestant.name]}")
+        taking_part = [entry for entry in taking_part if entry.contestant.name not in missing]
         total = setting.rounds * len([0 for e in taking_part for c in cases if e.takes(c)])
         count = 0
         for number in range(setting.rounds):
@@ -110,12 +121,14 @@ async def _one(
 ) -> Figures:
     for left in reversed(range(_TRIES)):
         try:
-            if entry.contestant.name in running:
-                return await entry.run(running[entry.contestant.name], case)
-            async with _started(setting, entry.contestant, prepare) as started:
-                return await entry.run(started, case)
-        except RunFailed as exc:
+            async with asyncio.timeout(RUN_MAX_S):
+                if entry.contestant.name in running:
+                    return await entry.run(running[entry.contestant.name], case)
+                async with _started(setting, entry.contestant, prepare) as started:
+                    return await entry.run(started, case)
+        except (RunFailed, TimeoutError) as exc:
+            why = str(exc) or f"not over after {RUN_MAX_S:g} s"
             if not left:
-                raise
-            setting.say(f"{entry.name}, {case}: {exc}; once more")
+                raise RunFailed(why) from exc
+            setting.say(f"{entry.name}, {case}: {why}; once more")
     raise AssertionError("the last try returns or raises")

@@ -25,7 +25,7 @@ async def initialize(started: Started, scale: int) -> None:
     """pgbench's tables, of which those of this database are whole on its one shard."""
     program, environment = pgbench_words(started.address)
     if started.name == OURS.name:
-        environment |= {"PGOPTIONS": "-c default_placement=home"}
+        environment |= {"PGOPTIONS": "-c default_placement=home -c statement_timeout=0"}
     process = await asyncio.create_subprocess_exec(
         *program[:-1], *("-i", "-q", "-s", str(scale), program[-1]),
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

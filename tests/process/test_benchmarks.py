@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -45,6 +49,43 @@ def answer_of(question: str, out: Path) -> Measured:
     assert done.returncode == 0, done.stderr
     assert (out / f"{question}.svg").read_text().startswith("<svg ")
     return msgspec.json.decode((out / f"{question}.json").read_bytes(), type=Measured)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_suite_that_is_stopped_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    """Neither processes nor files, and says how far it came."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench", "--question", "start", "--out", str(tmp_path / "out")],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(scratch)},
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("question 1 of 1, ")
+        until = time.monotonic() + 60
+        while len(_named(scratch)) < 4 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert len(_named(scratch)) >= 4, "`up` and three nodes"
+        process.send_signal(number)
+        said = process.stderr.read()
+        assert process.wait(60) == 130
+    assert "stopped; 0 of 1 answers are in" in said
+    assert not _named(scratch)
+    assert not list(scratch.iterdir())
+
+
+def _named(scratch: Path) -> list[str]:
+    """Command lines of the processes that were told of a directory."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().decode(errors="replace")
+            if str(scratch) in words:
+                found.append(words)
+    return found
 
 
 def test_the_comparison_of_consensus(tmp_path: Path) -> None:
