@@ -410,9 +410,14 @@ def lasts_s(schedule: Schedule) -> float:
     return total_seconds(schedule.faults)
 
 
+def _leaves(fault: Planned) -> int:
+    """Of how many faults it is put together."""
+    return sum(map(_leaves, fault.parts)) if isinstance(fault, Together | Package) else 1
+
+
 def in_a_sentence(found: Simplest, before: Schedule) -> str:
     """How far it came."""
-    had, has = len(flat(before.faults)), len(found.schedule.faults)
+    had, has = sum(map(_leaves, before.faults)), sum(map(_leaves, found.schedule.faults))
     needed = "1 is needed" if has == 1 else f"{has} are needed"
     end = "" if found.is_done else "; more runs may make it simpler still"
     return f"of {had} faults {needed}, found in {found.runs} runs{end}"

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import random
 import secrets
 import shutil
@@ -43,6 +44,7 @@ from jepsen_like.adapters.postgresql_agents import Agents, ask
 from jepsen_like.adapters.postgresql_programs import USER, Programs, carry_out, find_programs
 from jepsen_like.adapters.program import PORTS, Program, free_port
 from jepsen_like.adapters.sql_loading import LOAD_DEADLINE_S, LOADERS, load
+from jepsen_like.backends.abilities import NETNS
 from jepsen_like.backends.backend import Backend, Endpoint
 from jepsen_like.backends.leftovers import claimed
 from jepsen_like.clients import Answer, ClientError, SqlClient, connect_sql
@@ -129,7 +131,9 @@ class PostgreSQL:
             stack.enter_context(claimed(scratch))
             stack.callback(shutil.rmtree, scratch)
             programs = replace(
-                find_programs(secrets.token_hex(16)), password_file=scratch / "pgpass"
+                find_programs(secrets.token_hex(16)),
+                password_file=scratch / "pgpass",
+                seems_root=backend.name == NETNS and os.geteuid() != 0,
             )
             programs.own(scratch)
             programs.keep_password()

@@ -47,12 +47,15 @@ SETTINGS: Final = {
 @dataclass(frozen=True)
 class Programs:
     """`at`: their directory; `owner`: the user as whom they run, None: ours; `password_file`: where
-    they find the password, which is in no command line and no setting, and so in no log."""
+    they find the password, which is in no command line and no setting, and so in no log.
+    `seems_root`: the network of their hosts was made without root, so all in it seem to be root,
+    as whom PostgreSQL refuses to run; then they run in a user namespace of their own."""
 
     at: Path
     owner: str | None
     password: str
     password_file: Path = Path("pgpass")
+    seems_root: bool = False
 
     def version(self) -> str:
         said = subprocess.check_output([self.at / "postgres", "--version"], text=True)
@@ -61,6 +64,8 @@ class Programs:
     def command(self, name: str, *words: str) -> tuple[str, ...]:
         """The command line of one of them, which ends when the harness does."""
         argv = ending_with_us((str(self.at / name), *words))
+        if self.seems_root:
+            return ("unshare", "--user", "--map-user=1000", "--map-group=1000", *argv)
         if self.owner is None:
             return argv
         as_owner = (f"--reuid={self.owner}", f"--regid={self.owner}", "--init-groups")

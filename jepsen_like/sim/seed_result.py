@@ -82,7 +82,10 @@ class SeedResult:
         """Raises SeedError."""
         try:
             if data["format"] != FORMAT:
-                raise SeedError(f"a seed's record of format {data['format']}, not {FORMAT}.")
+                raise SeedError(
+                    f"the seed's record is of format {data['format']}, and this version reads "
+                    f"format {FORMAT}: run the seed again, `jepsen-like replay SEED FILE`."
+                )
             schedule, directory = data["schedule"], data["directory"]
             return SeedResult(
                 seed=int(data["seed"]),

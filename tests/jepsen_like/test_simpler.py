@@ -261,3 +261,13 @@ def test_how_far_it_came_in_a_sentence(left: int, sentence: str) -> None:
     schedule = schedule_of(random.Random(5))
     found = Simplest(replace(schedule, faults=schedule.faults[:left]), 9, is_done=True)
     assert in_a_sentence(found, schedule) == f"of 26 faults {sentence}, found in 9 runs"
+
+
+def test_a_sentence_counts_what_a_fault_is_put_together_of() -> None:
+    kill, slow = KINDS[0](), KINDS[4]()
+    planned = faults.together(slow, faults.package(kill, times=12))
+    before = Schedule(draw([planned], HOSTS, random.Random(4)), CLIENTS, None, 1)
+    found = Simplest(
+        replace(before, faults=flat(draw([kill, kill], HOSTS, random.Random(1)))), 5, True
+    )
+    assert in_a_sentence(found, before) == "of 13 faults 2 are needed, found in 5 runs"

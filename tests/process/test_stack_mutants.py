@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from jepsen_like.faults import Healthy
+from jepsen_like.schedule import Schedule
 from jepsen_like.sim.seeds import Simulator
 from tests.sim.stack_mutant_table import FILE, Limits, Row, Shrunk, find_out, page
 from tests.sim.stack_mutants import MUTANTS
@@ -45,8 +47,15 @@ CONVICTED = Row(
     "ack_before_durable",
     seeds=3,
     reason="linearizable (register): read of key 2 on n1 returned 4",
+    commit="abc1234",
     undecided={1: "3 of 9 final reads never came back"},
-    shrunk=Shrunk(12, "of 2 faults 1 is needed, found in 12 runs", ["no fault at all"], 7, "gone"),
+    shrunk=Shrunk(
+        12,
+        "of 2 faults 1 is needed, found in 12 runs",
+        Schedule((Healthy(2.0),), 1, ((0, 1),), 0).as_data(),
+        7,
+        "gone",
+    ),
     intact={"valid": 5},
 )
 
@@ -69,11 +78,11 @@ def test_the_page_says_what_was_found_and_how_to_see_it_again() -> None:
     assert "in at most 50 runs" in text
     assert (
         "| [ack_before_durable](#ack_before_durable) | 3 | linearizable (register) "
-        "| of 2 faults 1 is needed, found in 12 runs | 5 valid |\n"
+        "| of 2 faults 1 is needed, found in 12 runs | 5 valid | abc1234 |\n"
     ) in text
     assert "| [stale_leader_reads](#stale_leader_reads) | none of 200 |" in text
     assert "The log is synced twice a second" in text
-    assert "```text\nno fault at all\n```" in text
+    assert "```text\n    0.0 s  healthy for 2 s\nmeanwhile, as long as" in text
     assert "Seed 1 is unknown: 3 of 9 final reads never came back." in text
     assert "jepsen-like shrink tests/sim/stack_mutants.py:ack_before_durable --seed 3\n" in text
     assert "With the rule in its place seed 2 is not valid: it hangs." in text

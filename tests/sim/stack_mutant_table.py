@@ -1,7 +1,8 @@
 """The whole stack with one rule less: by which seed is each convicted, and in what simplest run?
 
     python -m tests.sim.stack_mutant_table [--seeds 200] [--intact 5] [--runs 50] [--minutes 90]
-                                           [--resume FILE] [--work DIR] [--out FILE] [NAME ...]
+                                           [--resume FILE] [--of-any-code] [--work DIR]
+                                           [--out FILE] [NAME ...]
 
 Each mutant is simulated seed after seed until a check is violated; that run's schedule is shrunk,
 and the same test with the rule in its place is run with the same seeds, at least `--intact` of
@@ -25,10 +26,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from jepsen_like.schedule import Schedule
 from jepsen_like.sim.commands import version_of
 from jepsen_like.sim.seed_result import RECORD, SeedError, read_seed
 from jepsen_like.sim.seeds import Simulator, run_seed
-from jepsen_like.sim.shrunk import shrink_seed
+from jepsen_like.sim.shrunk import calls_of, shrink_seed
+from jepsen_like.simpler import in_words
 from tests.sim.stack_mutants import MUTANTS
 
 __all__ = ["FILE", "Limits", "Row", "Shrunk", "find_out", "main", "page"]
@@ -44,7 +47,7 @@ in at most {runs} runs. Then the same test with the rule in its place runs with 
 there nothing may be found. What a fault is, and whom it strikes, is drawn from the seed; a
 schedule here is the whole run together with the test, so each can be seen again by its command.
 
-Made {day} at {commit} with CPython {python}.
+Made {day} with CPython {python}; the last column is the commit of the code that was convicted.
 
 """
 
@@ -55,7 +58,8 @@ class Shrunk:
 
     runs: int
     sentence: str
-    words: list[str]
+    schedule: dict[str, Any]
+    """As `Schedule.from_data` reads it."""
     operations: int
     reason: str
 
@@ -68,6 +72,8 @@ class Row:
     seeds: int = 0
     """Tried; the last of them convicted it, if `reason` says why."""
     reason: str = ""
+    commit: str = ""
+    """Of the code that was convicted."""
     undecided: dict[int, str] = field(default_factory=dict)
     """Seeds whose run was neither valid nor convicted it, and why."""
     shrunk: Shrunk | None = None
@@ -120,7 +126,7 @@ def _convict(row: Row, limits: Limits, directory: Path) -> Iterator[str]:
             result = simulator.run_seed(seed, out=directory / f"seed-{seed}")
             row.seeds = seed
             if result.verdict == "invalid":
-                row.reason = result.reason
+                row.reason, row.commit = result.reason, commit_now()
             else:
                 shutil.rmtree(directory / f"seed-{seed}")
             if result.verdict == "unknown":
@@ -146,7 +152,7 @@ def _shrink(row: Row, limits: Limits, directory: Path) -> Iterator[str]:
     row.shrunk = Shrunk(
         found.runs,
         found.sentence,
-        list(found.words),
+        {} if found.result.schedule is None else found.result.schedule.as_data(),
         found.result.counts.get("operations", 0),
         found.result.reason,
     )
@@ -170,29 +176,30 @@ def _intact(row: Row, limits: Limits, directory: Path) -> Iterator[str]:
 # ------------------------------------------------------------------------------ the page
 
 
-def header(runs: int) -> str:
+def commit_now() -> str:
     said = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )
-    return _HEADER.format(
-        runs=runs,
-        day=datetime.now(UTC).date(),
-        commit=said.stdout.strip() or "an unknown commit",
-        python=platform.python_version(),
-    )
+    return said.stdout.strip() or "unknown"
+
+
+def header(runs: int) -> str:
+    day, python = datetime.now(UTC).date(), platform.python_version()
+    return _HEADER.format(runs=runs, day=day, python=python)
 
 
 def summary(rows: Sequence[Row]) -> str:
     lines = [
-        "| mutant | convicted by seed | check | its schedule, shrunk | with the rule |",
-        "|---|---|---|---|---|",
+        "| mutant | convicted by seed | check | its schedule, shrunk | with the rule | commit |",
+        "|---|---|---|---|---|---|",
     ]
     for row in rows:
         by = f"{row.seeds}" if row.reason else f"none of {row.seeds}"
         check = row.reason.split(":")[0]
         shrunk = "" if row.shrunk is None else row.shrunk.sentence
         intact = ", ".join(f"{count} {verdict}" for verdict, count in sorted(row.intact.items()))
-        lines.append(f"| [{row.name}](#{row.name}) | {by} | {check} | {shrunk} | {intact} |")
+        cells = (f"[{row.name}](#{row.name})", by, check, shrunk, intact, row.commit)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n\n"
 
 
@@ -208,10 +215,12 @@ def section(row: Row) -> str:
     if row.fault:
         lines += [f"It could not be shrunk: {row.fault}", ""]
     if row.shrunk is not None:
+        schedule = Schedule.from_data(row.shrunk.schedule)
+        words = in_words(schedule, calls_of(FILE, row.name, row.seeds, schedule))
         lines += [
             f"{row.shrunk.sentence[0].upper()}{row.shrunk.sentence[1:]}:",
             "",
-            *("```text", *row.shrunk.words, "```", ""),
+            *("```text", *words, "```", ""),
             f"After {row.shrunk.operations} operations, the final reads among them: "
             f"{row.shrunk.reason}.".replace("..", "."),
             "",
@@ -231,13 +240,13 @@ def page(rows: Sequence[Row], runs: int) -> str:
 # ------------------------------------------------------------------------------ the program
 
 
-def _resumed(path: Path | None, names: Sequence[str], code: str) -> list[Row]:
-    """What was found out before, with this code and this file of mutants."""
+def _resumed(path: Path | None, names: Sequence[str], code: str | None) -> list[Row]:
+    """What was found out before, with this code and this file of mutants; None: with any."""
     found = {name: Row(name) for name in names}
     if path is not None and path.exists():
         for text in path.read_text(encoding="utf-8").splitlines():
             line = json.loads(text)
-            if line["code"] == code and line["row"]["name"] in found:
+            if code in (None, line["code"]) and line["row"]["name"] in found:
                 found[line["row"]["name"]] = Row.from_data(line["row"])
     return list(found.values())
 
@@ -251,12 +260,16 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=90, help="then stop, and say how far")
     parser.add_argument("--resume", type=Path, help="a file of what is done, to go on after a stop")
     parser.add_argument(
+        "--of-any-code", action="store_true", help="go on with what other code has shown, too"
+    )
+    parser.add_argument(
         "--work", type=Path, default=Path("jepsen-runs/stack-mutants"), help="for the runs' reports"
     )
     parser.add_argument("--out", type=Path, help="write the page there as well")
     arguments = parser.parse_args(words)
     code = version_of((FILE, ""))
-    rows = _resumed(arguments.resume, arguments.names or list(MUTANTS), code)
+    names = arguments.names or list(MUTANTS)
+    rows = _resumed(arguments.resume, names, None if arguments.of_any_code else code)
     limits = Limits(arguments.seeds, arguments.intact, arguments.runs)
     until = time.monotonic() + 60 * arguments.minutes
     for row in rows:
