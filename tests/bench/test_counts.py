@@ -25,7 +25,7 @@ EXPECTED: Final[dict[str, dict[str, float]]] = {
         "sqlite_statements": 29.7,
         "writes": 5.0,
     },
-    "select": {"bytes": 532.85, "nodes_calls": 378.1, "router_calls": 44.02, "writes": 7.25},
+    "select": {"bytes": 529.25, "nodes_calls": 376.2, "router_calls": 44.02, "writes": 7.1},
     "insert": {
         "bytes": 847.6,
         "fsyncs": 3.0,
@@ -50,12 +50,12 @@ EXPECTED: Final[dict[str, dict[str, float]]] = {
         "writes": 21.0,
     },
     "copy_row": {
-        "bytes": 348.634,
-        "fsyncs": 0.038,
-        "nodes_calls": 12.932,
+        "bytes": 348.533,
+        "fsyncs": 0.036,
+        "nodes_calls": 13.167,
         "router_calls": 12.887,
-        "sqlite_statements": 0.425,
-        "writes": 0.078,
+        "sqlite_statements": 0.417,
+        "writes": 0.079,
     },
 }
 """For one operation: a write of one statement at the leader; then over the wire, each by one
