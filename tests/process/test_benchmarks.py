@@ -130,3 +130,17 @@ def test_an_overload(tmp_path: Path) -> None:
     assert content["peak"] > 0
     assert content["overload"]["refused"] >= 0
     assert not content["calm"]["failed"]
+
+
+def test_the_speed_of_the_simulation() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.stack_sim", "--case", "quiet", "--runs", "1", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    quiet = json.loads(done.stdout)["cases"]["quiet"]
+    assert quiet["simulated_s"] == 120.0
+    assert quiet["simulated_s_per_s"] > 0
