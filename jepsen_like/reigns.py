@@ -15,9 +15,11 @@ from typing import Final
 from jepsen_like.adapters.database import WatchedDatabase
 from jepsen_like.result import Reign
 
-__all__ = ["PERIOD_S", "REIGNS_MAX", "Reigns", "watch"]
+__all__ = ["PERIOD_S", "REIGNS_MAX", "SIMULATED_PERIOD_S", "Reigns", "watch"]
 
 PERIOD_S: Final = 0.1
+SIMULATED_PERIOD_S: Final = 0.5
+"""On virtual time asking costs as much as any other request, and a reign is looked at seldom."""
 REIGNS_MAX: Final = 10_000
 """Then no more are kept: leaders that change so often are a figure, and no picture."""
 
@@ -53,13 +55,17 @@ class Reigns:
 
 
 async def watch(
-    db: WatchedDatabase, hosts: Collection[str], now_ns: Callable[[], int], reigns: Reigns
+    db: WatchedDatabase,
+    hosts: Collection[str],
+    now_ns: Callable[[], int],
+    reigns: Reigns,
+    period_s: float = PERIOD_S,
 ) -> None:
     """Ask every host until cancelled; one that is slow to answer delays no other."""
 
     async def ask(host: str) -> None:
         while True:
             reigns.saw(host, now_ns(), await db.claims(host))
-            await asyncio.sleep(PERIOD_S)
+            await asyncio.sleep(period_s)
 
     await asyncio.gather(*map(ask, hosts))

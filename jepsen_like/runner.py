@@ -62,7 +62,7 @@ from jepsen_like.load import Call, final_rate, final_reads
 from jepsen_like.logs import count_lines, read_logs
 from jepsen_like.preloading import preloaded
 from jepsen_like.recording import Recording
-from jepsen_like.reigns import Reigns, watch
+from jepsen_like.reigns import PERIOD_S, SIMULATED_PERIOD_S, Reigns, watch
 from jepsen_like.result import LIVENESS, FaultRecord, ReplicaComparison, RunResult, Verdict
 from jepsen_like.schedule import Schedule, planned, planned_calls, planned_keys
 from jepsen_like.sim.loop import SimulationError
@@ -435,9 +435,13 @@ class _Run:
                 stop.set()
 
         injecting = asyncio.ensure_future(inject())
-        asides = [asyncio.ensure_future(self._tick()), asyncio.ensure_future(self._be_punctual())]
+        asides = [asyncio.ensure_future(self._tick())]
+        is_simulated = kernel().simulates  # then nothing is ever late
+        if not is_simulated:
+            asides.append(asyncio.ensure_future(self._be_punctual()))
         if isinstance(self.db, WatchedDatabase):
-            watching = watch(self.db, self.test.db.hosts, self.clock.now_ns, self.reigns)
+            period_s = SIMULATED_PERIOD_S if is_simulated else PERIOD_S
+            watching = watch(self.db, self.test.db.hosts, self.clock.now_ns, self.reigns, period_s)
             asides.append(asyncio.ensure_future(watching))
         try:
             await dispatcher.run(plan, stop)

@@ -1,7 +1,8 @@
 """Which other nodes are there, as their heartbeats tell: once per node, not once per group.
 
 A group that is idle falls silent (`nodes.raft.core`, quiescence). What its heartbeats would show
-is then seen here, for all groups at once: every node sends every other one a `Beat` each tick.
+is then seen here, for all groups at once: every node sends every other one a `Beat`, each time that
+`beat_ticks` have passed, or one tick after what it says has changed.
 A group must be woken when a node that has a member of it
 
 - was not heard for an election timeout: its leader may have died there, or a peer that the
@@ -18,7 +19,13 @@ from collections.abc import Mapping
 
 from nodes.protocol import Beat
 
-__all__ = ["Neighbours"]
+__all__ = ["Neighbours", "beat_ticks"]
+
+
+def beat_ticks(election_ticks: int) -> int:
+    """Ticks from one beat to the next: so few that one or two may come late, or not at all, before
+    the node is missed."""
+    return max(1, election_ticks * 3 // 8)
 
 
 class _Neighbour:

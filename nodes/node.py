@@ -46,7 +46,7 @@ from nodes.leader_balance import PAUSE_S, Balance, choose_handover
 from nodes.log_store import GroupWrite, LogStore, StoreError
 from nodes.metrics import Family
 from nodes.metrics_page import MetricsPage
-from nodes.neighbours import Neighbours
+from nodes.neighbours import Neighbours, beat_ticks
 from nodes.node_metrics import node_families
 from nodes.pace import Pace
 from nodes.peers import Peers
@@ -156,6 +156,8 @@ class Node:
         self._stopped: WeakSet[RaftEngine] = WeakSet()
         self._life = self._rng.getrandbits(62)
         self._neighbours = Neighbours(config.raft.election_ticks)
+        self._last_beat: Beat | None = None
+        self._beat_ticks = 0  # left until the next one
         pause_ticks = round(PAUSE_S * 1000 / config.raft.tick_ms)
         self._balance = Balance(pause_ticks, random.Random(self._rng.getrandbits(64)))
         self._turn_due = False
@@ -330,10 +332,18 @@ class Node:
             if self._config.raft.spread_leaders:
                 self._spread_leaders()
         if is_due:
-            self._beat()
+            self._beat_ticks -= 1
+            if self._beat_ticks <= 0 or not self._gathered or self._beats() != self._last_beat:
+                self._beat()
+
+    def _beats(self) -> Beat:
+        return Beat(self._life, len(self._leading), self._is_draining)
 
     def _beat(self) -> None:
-        self._peers.beat(Beat(self._life, len(self._leading), self._is_draining))
+        """At the latest when so many ticks have passed; at once when there is news."""
+        self._beat_ticks = beat_ticks(self._config.raft.election_ticks)
+        self._last_beat = self._beats()
+        self._peers.beat(self._last_beat)
 
     def _leads(self) -> dict[str, int]:
         """How many groups each node leads that is heard, and this one."""

@@ -172,23 +172,30 @@ class Connection(sqlite3.Connection):
     def __init__(self, database: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(database, *arguments, **options)
         self._path = str(database)
+        self._files = _files_of(self._path)
         self._synchronous = "FULL"  # SQLite's default
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if self.ledger is None or not self._files:
+            return super().execute(sql, *values)
         setting = SYNCHRONOUS.match(sql)
-        if setting is not None and self.ledger is not None and self.files():
-            self.ledger.set_to(self.files()[0])
+        if setting is not None:
+            self.ledger.set_to(self._files[0])
             self._synchronous = setting[1].upper()
         cursor = super().execute(sql, *values)
-        if self.ledger is not None and sql[-6:].upper() == "COMMIT" and self.files():
-            self.ledger.committed(self.files()[0], self._synchronous)
+        if sql[-6:].upper() == "COMMIT":
+            self.ledger.committed(self._files[0], self._synchronous)
         return cursor
 
     def files(self) -> tuple[Path, ...]:
-        text = self._path
-        if text.startswith("file:"):
-            text = text.removeprefix("file:").partition("?")[0]
-        if not text or text == ":memory:":
-            return ()
-        path = Path(text)
-        return path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-journal")
+        return self._files
+
+
+def _files_of(text: str) -> tuple[Path, ...]:
+    """The database's own, its write-ahead log and its journal; none, if it is in memory."""
+    if text.startswith("file:"):
+        text = text.removeprefix("file:").partition("?")[0]
+    if not text or text == ":memory:":
+        return ()
+    path = Path(text)
+    return path, path.with_name(f"{path.name}{WAL}"), path.with_name(f"{path.name}-journal")

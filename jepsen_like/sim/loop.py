@@ -56,8 +56,6 @@ class SimulationLoop(base_events.BaseEventLoop):
     """As asyncio asks of a loop, as far as this stack uses it; what it lacks raises."""
 
     _ready: deque[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
-    _timer_cancelled_count: int
 
     def __init__(
         self,
@@ -76,6 +74,10 @@ class SimulationLoop(base_events.BaseEventLoop):
         """What children run (`jepsen_like.sim.children`)."""
         self.rng = random.Random(seed)
         self._now_s = 0.0
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        """A heap. The number is of the order in which they were made: those of one moment run in
+        it, and none is compared with another by a function in Python."""
+        self._timers_made = 0
         self._instant_steps = 0
         self.steps = 0
         """Callbacks that ran."""
@@ -105,23 +107,20 @@ class SimulationLoop(base_events.BaseEventLoop):
         return process.clock.monotonic_ns(now_ns)
 
     def _run_once(self) -> None:
-        timers = self._scheduled
-        while timers and timers[0]._cancelled:
-            self._timer_cancelled_count -= 1
-            heapq.heappop(timers)._scheduled = False  # type: ignore[attr-defined]
-        if not self._ready:
+        timers, ready = self._timers, self._ready
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if not ready:
             if not timers:
                 raise SimulationError("nothing is left to be done, and somebody still waits")
-            if timers[0].when() > self._now_s:
-                self._now_s = timers[0].when()
+            if timers[0][0] > self._now_s:
+                self._now_s = timers[0][0]
                 self._instant_steps = 0
-        while timers and timers[0].when() <= self._now_s:
-            timer = heapq.heappop(timers)
-            timer._scheduled = False  # type: ignore[attr-defined]
-            if timer._cancelled:
-                self._timer_cancelled_count -= 1
-            else:
-                self._ready.append(timer)
+        now = self._now_s
+        while timers and timers[0][0] <= now:
+            timer = heapq.heappop(timers)[2]
+            if not timer._cancelled:
+                ready.append(timer)
         due = self._interleaved()
         self._instant_steps += len(due)
         if self._instant_steps > STEPS_PER_INSTANT_MAX:
@@ -177,7 +176,13 @@ class SimulationLoop(base_events.BaseEventLoop):
         whole_ns = math.ceil(when * SECOND_NS)
         if whole_ns / SECOND_NS < when:
             whole_ns += 1
-        return super().call_at(whole_ns / SECOND_NS, callback, *args, context=context)
+        timer = asyncio.TimerHandle(whole_ns / SECOND_NS, callback, args, self, context)
+        self._timers_made += 1
+        heapq.heappush(self._timers, (timer.when(), self._timers_made, timer))
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is left out when its time comes."""
 
     # ------------------------------------------------------------------ processes
 

@@ -435,7 +435,6 @@ class Transport(asyncio.Transport):
         peer._in_bytes += arrived
         if self.is_counted:
             self._network.delivered[self.link] += arrived
-        peer._take_soon()
         self._move()
         waiting = self.get_write_buffer_size()
         if self._is_writing_paused and waiting <= self._low:
@@ -443,6 +442,7 @@ class Transport(asyncio.Transport):
             self._loop.call_soon(self._resume_writing, context=self._context)
         if self._is_closing and not self._is_lost and not waiting:
             self._lose(None)
+        peer._take_now()
 
     def _resume_writing(self) -> None:
         if not self._is_lost:
@@ -468,6 +468,14 @@ class Transport(asyncio.Transport):
         if is_ready and self._inbox and not self._take_is_due and not self._is_lost:
             self._take_is_due = True
             self._loop.call_soon(self._take, context=self._context)
+
+    def _take_now(self) -> None:
+        """What has just arrived: at once, if the process could read it at this moment."""
+        process = self.process
+        if self.protocol is None or process.is_stopped or not process.is_alive:
+            self._take_soon()
+        elif self._inbox and not (self._is_reading_paused or self._take_is_due or self._is_lost):
+            self._context.run(self._take)
 
     def _take(self) -> None:
         """In the process that it is for: what has come."""

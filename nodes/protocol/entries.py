@@ -66,7 +66,7 @@ class Envelope(Message, frozen=True):
 
 
 class Beat(Message, frozen=True):
-    """A node's own heartbeat, sent to every other node each tick (`nodes.neighbours`)."""
+    """A node's own heartbeat, sent to every other node again and again (`nodes.neighbours`)."""
 
     life: int  # changes with every start, and whenever one of the node's replicas stops
     leads: int  # how many groups it leads

@@ -25,7 +25,7 @@ EXPECTED: Final[dict[str, dict[str, float]]] = {
         "sqlite_statements": 29.7,
         "writes": 5.0,
     },
-    "select": {"bytes": 532.85, "nodes_calls": 378.1, "router_calls": 44.02, "writes": 7.25},
+    "select": {"bytes": 529.25, "nodes_calls": 376.2, "router_calls": 44.02, "writes": 7.1},
     "insert": {
         "bytes": 847.6,
         "fsyncs": 3.0,

@@ -307,3 +307,14 @@ def test_a_process_is_known_in_everything_that_it_begins() -> None:
         return str(await seen)
 
     assert simulate(main) == "p"
+
+
+def test_timers_of_one_moment_run_in_the_order_of_their_making() -> None:
+    async def main(loop: SimulationLoop) -> list[int]:
+        rang: list[int] = []
+        timers = [loop.call_at(1.0, rang.append, number) for number in range(20)]
+        timers[3].cancel()
+        await asyncio.sleep(2)
+        return rang
+
+    assert simulate(main) == [number for number in range(20) if number != 3]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nodes.neighbours import Neighbours
+import pytest
+
+from nodes.neighbours import Neighbours, beat_ticks
 from nodes.protocol import Beat
 
 ELECTION_TICKS = 4
@@ -51,3 +53,15 @@ def test_a_node_that_was_never_heard_is_not_lost() -> None:
     neighbours = Neighbours(ELECTION_TICKS)
     neighbours.heard("n2", None)
     assert lost_after(neighbours, 8) == [[]] * 8
+
+
+@pytest.mark.parametrize("election_ticks", [1, 2, 3, 8, 100])
+def test_a_beat_may_be_missing_before_its_node_is_missed(election_ticks: int) -> None:
+    """Where an election timeout has room for it at all: of three ticks or more."""
+    neighbours = Neighbours(election_ticks)
+    every = beat_ticks(election_ticks)
+    assert every >= 1
+    for tick in range(1, 20 * every + 1):
+        if tick % every == 1 % every and (election_ticks < 3 or tick // every % 2 == 0):
+            neighbours.heard("n2", Beat(7, 1))
+        assert neighbours.tick() == [] or election_ticks == 1

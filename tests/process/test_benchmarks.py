@@ -171,3 +171,17 @@ def test_an_overload(tmp_path: Path) -> None:
     calm = next(line for line in lines if line.case.startswith("at 80%"))
     assert calm.figures["per_second"].median > 0
     assert calm.figures["failed"].median == 0
+
+
+def test_the_speed_of_the_simulation() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.stack_sim", "--case", "quiet", "--runs", "1", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    quiet = json.loads(done.stdout)["cases"]["quiet"]
+    assert quiet["simulated_s"] == 120.0
+    assert quiet["simulated_s_per_s"] > 0
