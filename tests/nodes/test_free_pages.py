@@ -38,6 +38,10 @@ def load(connection: SqlConnection) -> None:
     raw.execute("COMMIT")
 
 
+def is_due(pages: FreePages) -> bool:
+    return pages.is_due  # asked again, for each answer may be another
+
+
 def size_of(connection: SqlConnection, suffix: str = "") -> int:
     (_, _, path) = connection.raw.execute("PRAGMA database_list").fetchone()
     return Path(path + suffix).stat().st_size
@@ -49,13 +53,13 @@ def checkpoint(connection: SqlConnection) -> None:
 
 def test_what_was_sent_ahead_is_given_back(loaded: SqlConnection) -> None:
     pages = FreePages(loaded.raw, BYTES_MAX)
-    assert not pages.is_due
+    assert not is_due(pages)
     loaded.raw.execute("DELETE FROM ahead")
     pages.freed(PIECES * PIECE)
-    assert pages.is_due
+    assert is_due(pages)
     before = size_of(loaded)
     turns = 0
-    while pages.is_due:
+    while is_due(pages):
         pages.give_back()
         turns += 1
     free = PIECES * PIECE - BYTES_MAX
@@ -76,7 +80,7 @@ def test_few_are_left_for_the_next_load(loaded: SqlConnection) -> None:
     loaded.raw.execute("DELETE FROM ahead WHERE k < 3")
     pages = FreePages(loaded.raw, BYTES_MAX)
     pages.freed(3 * PIECE)
-    assert not pages.is_due
+    assert not is_due(pages)
 
 
 def test_who_reads_keeps_the_wal_and_nobody_waits(loaded: SqlConnection, tmp_path: Path) -> None:
@@ -86,7 +90,7 @@ def test_who_reads_keeps_the_wal_and_nobody_waits(loaded: SqlConnection, tmp_pat
         (count,) = reader.execute("SELECT count(*) FROM ahead").fetchone()
         loaded.raw.execute("DELETE FROM ahead")
         pages.freed(PIECES * PIECE)
-        while pages.is_due:
+        while is_due(pages):
             pages.give_back()
         assert reader.execute("SELECT count(*) FROM ahead").fetchone() == (count,)
         assert size_of(loaded, "-wal") > 0
@@ -101,13 +105,13 @@ def test_a_file_that_was_made_without_is_left_as_it_is(tmp_path: Path) -> None:
         load(connection)
         connection.raw.execute("DELETE FROM ahead")
         pages = FreePages(connection.raw, BYTES_MAX)
-        assert not pages.is_due
+        assert not is_due(pages)
         pages.freed(PIECES * PIECE)
-        assert pages.is_due, "its -wal is as large as that of others"
+        assert is_due(pages), "its -wal is as large as that of others"
         assert size_of(connection, "-wal") > PIECES * PIECE
         checkpoint(connection)
         before = size_of(connection)
         pages.give_back()
-        assert not pages.is_due
+        assert not is_due(pages)
         assert size_of(connection, "-wal") == 0
         assert size_of(connection) == before
