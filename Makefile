@@ -7,7 +7,7 @@ BIN    := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock wheelhouse clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench lock wheelhouse clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -138,18 +138,9 @@ types: venv  ## mypy, strict
 check: lint types test test-long  ## what CI runs: lint, types, all tests
 
 QUESTIONS ?=
-bench: venv  ## this database beside its peers, docs/performance.md: QUESTIONS='writes reads' QUICK=1
+bench: venv  ## this database beside its peers, 40 minutes, docs/performance.md: QUESTIONS='writes reads' QUICK=1
 	@$(BIN)/python -m bench --page docs/performance.md $(if $(QUICK),--quick) \
 	  $(foreach name,$(QUESTIONS),--question $(name))
-
-bench-raft: venv  ## writes to three copies: our core, pysyncobj, etcd in turns
-	@$(BIN)/python bench/raft.py
-
-bench-bulk: venv  ## COPY of a million rows in and out, and the router's memory: POSTGRESQL=DSN
-	@$(BIN)/python -m bench.bulk $(if $(POSTGRESQL),--postgresql "$(POSTGRESQL)")
-
-bench-failover: venv  ## how long writes stop when a leader is killed, or cut off
-	@$(BIN)/python bench/failover.py
 
 # For this system and this version of Python: wheels are of one.
 WHEELHOUSE ?= dist/wheelhouse
