@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from jepsen_like import Test, checks, faults, leader_of, load, workloads
 from jepsen_like.adapters.shardrouter import ShardRouter
+from jepsen_like.checks.values import Evidence, Findings, Scope
 from jepsen_like.pacelc import labels_of
 from jepsen_like.sim.children import Programs
 from jepsen_like.sim.processes import CURRENT
@@ -278,13 +279,27 @@ INSTANTS = Test(
     backend="sim",
 )
 
+
+@dataclass(frozen=True)
+class Promises:
+    """What the levels of this database promise, without the labels: those need cuts and many
+    reads, and are unknown here."""
+
+    name: ClassVar[str] = "pacelc"  # as workloads name who can judge them
+    scope: ClassVar[Scope] = "workload"
+
+    def judge(self, evidence: Evidence) -> Findings:
+        found = labels_of(ShardRouter()).judge(evidence).verdicts
+        return Findings(tuple(verdict for verdict in found if verdict.check != "pacelc"))
+
+
 TOKENS = replace(
     REGISTERS,
     name="tokens",
     workloads=[levelled_register(["session"], share=0.9)],
     load=load.open_loop(rate=80, deadline="1s", clients=3),
     faults=[faults.slow("20ms", hold="3s", rest="500ms")],
-    checks=[labels_of(ShardRouter())],
+    checks=[Promises()],
 )
 
 MUTANTS: Final[Mapping[str, tuple[Test, Callable[[], None], tuple[Callable[[], None], ...]]]] = {
