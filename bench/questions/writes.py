@@ -79,10 +79,11 @@ async def measure(setting: Setting) -> Answer:
         (64, "per_second", ">=", 1.0),
         (1, "p50_ms", "<=", 2.0),
     )
+    named_figures = {"per_second": "writes/s", "p50_ms": "p50"}
     for clients, figure, sign, target in compiled:
         case = named(clients)
         verdicts += against(
-            answer.lines, f"{figure} of that of {theirs}, {case}", figure,
+            answer.lines, f"{named_figures[figure]} of that of {theirs}, {case}", figure,
             (mine_compiled, case), (theirs, case), sign, target,
         )  # fmt: skip
     for clients, most in CPU_US.items():
