@@ -7,7 +7,7 @@ BIN    := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock wheelhouse clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench lock wheelhouse clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -58,6 +58,11 @@ MINUTES ?= 60
 raft-mutants: venv  ## docs/raft-mutants.md: which broken Rafts are convicted; resumed after a stop: MINUTES=M
 	@$(BIN)/python -m tests.sim.raft_mutant_table --jobs $(JOBS) --minutes $(MINUTES) \
 	  --resume raft-mutants.jsonl --out docs/raft-mutants.md
+
+.PHONY: stack-mutants
+stack-mutants: venv  ## docs/mutants.md: the whole stack with one rule less, convicted and shrunk: MINUTES=M
+	@$(BIN)/python -m tests.sim.stack_mutant_table --minutes $(MINUTES) \
+	  --resume stack-mutants.jsonl --out docs/mutants.md
 
 CRASHES ?= 200
 soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1 if anything is lost
@@ -133,18 +138,9 @@ types: venv  ## mypy, strict
 check: lint types test test-long  ## what CI runs: lint, types, all tests
 
 QUESTIONS ?=
-bench: venv  ## this database beside its peers, docs/performance.md: QUESTIONS='writes reads' QUICK=1
+bench: venv  ## this database beside its peers, 40 minutes, docs/performance.md: QUESTIONS='writes reads' QUICK=1
 	@$(BIN)/python -m bench --page docs/performance.md $(if $(QUICK),--quick) \
 	  $(foreach name,$(QUESTIONS),--question $(name))
-
-bench-raft: venv  ## writes to three copies: our core, pysyncobj, etcd in turns
-	@$(BIN)/python bench/raft.py
-
-bench-bulk: venv  ## COPY of a million rows in and out, and the router's memory: POSTGRESQL=DSN
-	@$(BIN)/python -m bench.bulk $(if $(POSTGRESQL),--postgresql "$(POSTGRESQL)")
-
-bench-failover: venv  ## how long writes stop when a leader is killed, or cut off
-	@$(BIN)/python bench/failover.py
 
 # For this system and this version of Python: wheels are of one.
 WHEELHOUSE ?= dist/wheelhouse

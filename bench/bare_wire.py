@@ -24,9 +24,10 @@ from typing import Any, Final, NoReturn
 import asyncpg
 import click
 
+from bench.clusters import WITHOUT_TLS, running_up
 from bench.load import SQL
 from bench.machine import commit, cpu_seconds, machine
-from nodes.local_cluster import free_ports
+from bench.open_router import child, said
 from nodes.protocol import OutputColumn
 from nodes.values import INT8, TEXT, encode_data_rows
 from shardrouter.errors import RouterError
@@ -108,7 +109,7 @@ class FixedSession:
 async def serve() -> None:
     server = PgServer(FixedSession, host="127.0.0.1", port=0)
     address = await server.start()
-    print(f"ready: postgresql://bench@{address}/shardrouter", flush=True)
+    print(json.dumps(f"postgresql://bench@{address}/shardrouter{WITHOUT_TLS}"), flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await server.close(1)
 
@@ -116,31 +117,18 @@ async def serve() -> None:
 async def load(dsn: str, pid: int, seconds: float) -> dict[str, float]:
     """Statements per second, and CPU of the server's process for each."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.load", f"{dsn}?sslmode=disable", "select"),
+        *(sys.executable, "-m", "bench.load", dsn, "select"),
         *(str(CONNECTIONS), str(seconds), str(ROWS)),
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
     await process.stdout.readline()  # measuring
     before = cpu_seconds(pid)
-    result = json.loads(await process.stdout.readline())
+    await process.stdout.readline()  # measured
     used = cpu_seconds(pid) - before
+    result = json.loads(await process.stdout.readline())
     await process.wait()
     return {"per_second": result["per_second"], "cpu_us": used / result["operations"] * 1e6}
-
-
-async def started(*argv: str) -> tuple[asyncio.subprocess.Process, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *argv),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
-    line = (await process.stdout.readline()).decode().strip()
-    if not line.startswith("ready: "):
-        raise RuntimeError(f"{argv[0]} did not start: {line}")
-    return process, line.removeprefix("ready: ")
 
 
 async def fill(dsn: str) -> None:
@@ -151,21 +139,17 @@ async def fill(dsn: str) -> None:
 
 
 async def measure(directory: Path, seconds: float, runs: int) -> dict[str, Any]:
-    shape = ("--nodes", "1", "--replicas", "1", "--shards", "1")
-    port = str(free_ports(1)[0])
-    up, dsn = await started("shardrouter.cli", "up", str(directory), *shape, "--port", port)
-    bare, bare_dsn = await started("bench.bare_wire", "--serve")
     figures: dict[str, list[dict[str, float]]] = {"router": [], "bare wire": []}
-    try:
-        await fill(dsn)
+    async with (
+        running_up(directory, nodes=1, replicas=1) as up,
+        child("bench.bare_wire", "--serve") as bare,
+    ):
+        bare_dsn = await said(bare)
+        await fill(up.dsn)
         for _ in range(runs):
-            figures["router"].append(await load(dsn, up.pid, seconds))
+            figures["router"].append(await load(up.dsn, up.router, seconds))
             figures["bare wire"].append(await load(bare_dsn, bare.pid, seconds))
             click.echo({name: results[-1] for name, results in figures.items()}, err=True)
-    finally:
-        for process in (up, bare):
-            process.terminate()
-            await process.wait()
     median = {
         name: {
             key: round(statistics.median(result[key] for result in results), 1)

@@ -2,37 +2,44 @@
 
 A contestant that has started says which processes it is made of and what it does with a write
 before it acknowledges it. Those of one question run side by side for all of it, and take turns in
-being loaded: what one costs at rest is in the figures of all.
+being loaded: what one costs at rest is in the figures of all. One that is restless, that takes much
+of a core with nothing to do, runs for its own turns only.
 """
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from bench.raft_systems import ETCD_MISSING, running_etcd, running_stock
-from nodes.cluster_file import load_cluster
-from nodes.local_cluster import free_ports
-from shardrouter.router import node_statuses
+from bench.clusters import running_up
+from bench.raft_systems import (
+    ETCD_MISSING,
+    RQLITE_MISSING,
+    Running,
+    running_etcd,
+    running_nodes_of,
+    running_rqlite,
+    running_stock,
+)
 from tests.suites.postgres import PostgresMissing, find_programs, running_postgres, running_standby
 
 __all__ = [
+    "BARE_CORE",
+    "CORE",
     "ETCD",
     "OURS",
     "POSTGRES",
     "PYSYNCOBJ",
+    "PYSYNCOBJ_INSIDE",
+    "RQLITE",
     "STANDBY",
     "Contestant",
     "Started",
     "ours",
-    "running_up",
 ]
 
 
@@ -47,57 +54,39 @@ class Started:
     """Its processes, by name; each with its children."""
     directories: tuple[Path, ...] = field(default=())
     """Where its data is."""
+    cluster_id: str = "-"
+    """What nodes want to hear from who talks to them without a router."""
+
+    @property
+    def speaks_sql(self) -> bool:
+        return self.address.startswith("postgresql:")
 
 
 @dataclass(frozen=True)
 class Contestant:
     name: str
-    speaks: Literal["sql", "etcd", "stock"]
     durability: str
     start: Callable[[Path], AbstractAsyncContextManager[Started]]
+    """In an empty directory."""
     missing: Callable[[], str] = lambda: ""
     """What to install, if it cannot be started."""
+    is_restless: bool = False
 
 
 @asynccontextmanager
-async def running_up(
-    directory: Path, name: str, *, shards: int = 1, nodes: int = 3, replicas: int = 3
-) -> AsyncIterator[Started]:
-    """`shardrouter up` in a new directory."""
-    [port] = free_ports(1)
-    shape = ("--nodes", str(nodes), "--shards", str(shards), "--replicas", str(replicas))
-    up = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "shardrouter.cli", "up", str(directory), *shape),
-        *("--port", str(port)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert up.stdout is not None
-    assert up.stderr is not None
-    try:
-        if not (await up.stdout.readline()).startswith(b"ready: "):
-            raise RuntimeError((await up.stderr.read()).decode(errors="replace"))
-        # Without TLS: what is measured is the database, and clients of a bench are local.
-        dsn = (directory / "dsn").read_text().strip() + "?sslmode=disable"
-        config = load_cluster(directory / "cluster.toml")
-        statuses = await node_statuses(config, timeout=5)
-        pids = {node: status.pid for node, status in statuses.items() if status}
-        data = tuple(directory / node / "data" for node in config.nodes)
-        yield Started(name, dsn, {"router": up.pid, **pids}, data)
-    finally:
-        if up.returncode is None:
-            up.terminate()
-        await up.communicate()
+async def _up(directory: Path, name: str, shards: int) -> AsyncIterator[Started]:
+    async with running_up(directory / "cluster", shards=shards) as up:
+        data = tuple(directory / "cluster" / node / "data" for node in up.nodes)
+        yield Started(name, up.dsn, {"router": up.router, **up.nodes}, data)
 
 
 def ours(shards: int = 1, name: str = "shardrouter") -> Contestant:
     """This database, with three nodes and three replicas of all."""
     return Contestant(
         name,
-        "sql",
         f"{shards} shard{'s' if shards > 1 else ''} of 3 replicas: log fsynced by a majority, "
         "exactly once, applied to SQLite",
-        lambda directory: running_up(directory / "cluster", name, shards=shards),
+        lambda directory: _up(directory, name, shards),
     )
 
 
@@ -136,49 +125,77 @@ async def _postgres(name: str, *, with_standby: bool) -> AsyncIterator[Started]:
 
 POSTGRES: Final = Contestant(
     "PostgreSQL",
-    "sql",
     "one copy: WAL fsynced",
     lambda _: _postgres("PostgreSQL", with_standby=False),
     _postgres_missing,
 )
 STANDBY: Final = Contestant(
     "PostgreSQL + standby",
-    "sql",
     "two copies: WAL fsynced by the primary and by its synchronous standby; no failover",
     lambda _: _postgres("PostgreSQL + standby", with_standby=True),
     _postgres_missing,
 )
 
-
-@asynccontextmanager
-async def _etcd(directory: Path) -> AsyncIterator[Started]:
-    async with running_etcd(directory) as running:
-        names = ("leader", "follower 1", "follower 2")
-        roots = dict(zip(names, running.pids, strict=True))
-        yield Started("etcd", running.leader, roots, (directory,))
+_MEMBERS: Final = ("leader", "follower 1", "follower 2")
 
 
-ETCD: Final = Contestant(
-    "etcd",
+def _of_members(
+    name: str,
+    durability: str,
+    running: Callable[[Path], AbstractAsyncContextManager[Running]],
+    program: str = "",
+    missing: str = "",
+    *,
+    is_restless: bool = False,
+) -> Contestant:
+    """Three processes, of which one leads and is asked. `program` has to be on PATH."""
+
+    @asynccontextmanager
+    async def start(directory: Path) -> AsyncIterator[Started]:
+        async with running(directory) as members:
+            roots = dict(zip(_MEMBERS, members.pids, strict=True))
+            yield Started(name, members.leader, roots, (directory,), members.cluster_id or "-")
+
+    def lacking() -> str:
+        return missing if program and shutil.which(program) is None else ""
+
+    return Contestant(name, durability, start, lacking, is_restless)
+
+
+ETCD: Final = _of_members(
     "etcd",
     "3 copies: log fsynced by a majority; versioned keys in bbolt",
-    _etcd,
-    lambda: "" if shutil.which("etcd") else ETCD_MISSING,
+    running_etcd,
+    "etcd",
+    ETCD_MISSING,
 )
-
-
-@asynccontextmanager
-async def _stock(directory: Path) -> AsyncIterator[Started]:
-    async with running_stock(directory) as running:
-        names = ("leader", "follower 1", "follower 2")
-        yield Started(
-            "pysyncobj", running.leader, dict(zip(names, running.pids, strict=True)), (directory,)
-        )
-
-
-PYSYNCOBJ: Final = Contestant(
-    "pysyncobj",
-    "stock",
+RQLITE: Final = _of_members(
+    "rqlite",
+    "3 copies: log fsynced by a majority; applied to SQLite, which is made anew from it",
+    running_rqlite,
+    "rqlited",
+    RQLITE_MISSING,
+)
+PYSYNCOBJ: Final = _of_members(
+    "pysyncobj, no fsync",
     "3 copies, as shipped: the log in memory, nothing fsynced; SQLite",
-    _stock,
+    running_stock,
+    is_restless=True,
+)
+CORE: Final = _of_members(
+    "core",
+    "a node of this database without a router: log fsynced by a majority; SQLite, exactly once, "
+    "SQL checked",
+    running_nodes_of("core"),
+)
+BARE_CORE: Final = _of_members(
+    "core, bare",
+    "as core, but of a command only its SQL, as pysyncobj's node does",
+    running_nodes_of("core, bare"),
+)
+PYSYNCOBJ_INSIDE: Final = _of_members(
+    "pysyncobj in our nodes",
+    "as core, around the consensus of pysyncobj",
+    running_nodes_of("pysyncobj"),
+    is_restless=True,
 )

@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Costs", "costs_of", "memory_mb", "spent"]
+__all__ = ["Costs", "costs_of", "forget_peaks", "memory_mb", "peak_memory_mb", "spent"]
 
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 _PROC: Final = Path("/proc")
@@ -27,6 +28,9 @@ class Costs:
     """Since processes began; a difference of two is what a run cost."""
 
     cpu_s: dict[str, float]
+    """User and system."""
+    system_s: dict[str, float]
+    """What the kernel took of that: system calls, the network's included."""
     disk_bytes: int
     """Written, as the kernel charges them to processes: what is overwritten in the page cache
     before it reaches the disk is counted less often than it was written."""
@@ -36,14 +40,20 @@ class Costs:
 def costs_of(roots: Mapping[str, int]) -> Costs:
     """Of the process trees below `roots` (name -> pid), now."""
     trees = _trees(roots)
-    cpu_s = {name: sum(map(_cpu_s, pids)) for name, pids in trees.items()}
+    looks = {name: [_cpu_s(pid) for pid in pids] for name, pids in trees.items()}
     disk = sum(_written(pid) for pids in trees.values() for pid in pids)
-    return Costs(cpu_s, disk, _loopback_bytes())
+    return Costs(
+        {name: sum(map(sum, each)) for name, each in looks.items()},
+        {name: sum(system for _, system in each) for name, each in looks.items()},
+        disk,
+        _loopback_bytes(),
+    )
 
 
 def spent(before: Costs, after: Costs) -> Costs:
     return Costs(
         {name: after.cpu_s[name] - before.cpu_s[name] for name in before.cpu_s},
+        {name: after.system_s[name] - before.system_s[name] for name in before.system_s},
         after.disk_bytes - before.disk_bytes,
         after.wire_bytes - before.wire_bytes,
     )
@@ -52,6 +62,24 @@ def spent(before: Costs, after: Costs) -> Costs:
 def memory_mb(roots: Mapping[str, int]) -> dict[str, float]:
     """Megabytes (10**6) that each tree has for itself, and its share of what several have."""
     return {name: sum(map(_proportional_bytes, pids)) / 1e6 for name, pids in _trees(roots).items()}
+
+
+def forget_peaks(roots: Mapping[str, int]) -> None:
+    """From now on `peak_memory_mb` looks no further back. Where the kernel does not let us (the
+    processes of another user), peaks are those since the processes began."""
+    for pids in _trees(roots).values():
+        for pid in pids:
+            with suppress(OSError):
+                (_PROC / str(pid) / "clear_refs").write_text("5")
+
+
+def peak_memory_mb(roots: Mapping[str, int]) -> dict[str, float]:
+    """The most that each tree had: `memory_mb`, and by how much each of its processes was larger
+    once than it is. Of a tree of several it is an upper bound: their peaks are added up."""
+    return {
+        name: sum(_proportional_bytes(pid) + _shrunk_bytes(pid) for pid in pids) / 1e6
+        for name, pids in _trees(roots).items()
+    }
 
 
 def _trees(roots: Mapping[str, int]) -> dict[str, list[int]]:
@@ -76,8 +104,10 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _cpu_s(pid: int) -> float:
-    return sum(map(int, _stat(pid)[11:15])) * _TICK_S
+def _cpu_s(pid: int) -> tuple[float, float]:
+    """(user, system), of the children too that have ended."""
+    user, system, children_user, children_system = map(int, _stat(pid)[11:15] or (0, 0, 0, 0))
+    return (user + children_user) * _TICK_S, (system + children_system) * _TICK_S
 
 
 def _written(pid: int) -> int:
@@ -94,6 +124,17 @@ def _proportional_bytes(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def _shrunk_bytes(pid: int) -> int:
+    try:
+        lines = (_PROC / str(pid) / "status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    found = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
+    if "VmHWM" not in found:  # it has ended, and was not waited for
+        return 0
+    return (int(found["VmHWM"].split()[0]) - int(found["VmRSS"].split()[0])) * 1024
 
 
 def _loopback_bytes() -> int:

@@ -1,6 +1,6 @@
 """What an operation takes that no machine changes: calls, writes to sockets, bytes, fsyncs.
 
-    python -m bench.counts        six key paths, as JSON: as tests/bench/test_counts.py expects
+    python -m bench.counts        seven key paths, as JSON: as tests/bench/test_counts.py expects
 
 A cluster of three nodes, a router and a client over asyncpg, all of them as they ship, in one
 process on virtual time (docs/simulation.md): the same code gives the same counts. What is counted
@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # at run time they are imported when the clocks have been rep
 
 __all__ = ["PATHS", "measure"]
 
-PATHS: Final = ("raft_entry", "select", "insert", "two_shards", "scatter", "copy_row")
+PATHS: Final = ("raft_entry", "select", "insert", "two_shards", "scatter", "copy_row", "block")
 SEED: Final = 1
 TIMES: Final = 40
 COPIED: Final = 500
@@ -194,6 +194,12 @@ async def _count(config: Any, tally: Tally) -> dict[str, Counts]:
             await update.fetch(one, "w" * 96)
             await update.fetch(other, "w" * 96)
 
+    async def block() -> None:
+        async with client.transaction():
+            for value in ("x", "y", "z"):
+                await update.fetch(one, value * 96)
+            await select.fetch(one)
+
     async def copy() -> None:
         rows = [(next(keys), "v" * 96) for _ in range(COPIED)]
         await client.copy_records_to_table("bench", records=rows)
@@ -209,6 +215,7 @@ async def _count(config: Any, tally: Tally) -> dict[str, Counts]:
         "two_shards": await _counted(tally, "two_shards", two_shards, TIMES // 2),
         "scatter": await _counted(tally, "scatter", scatter.fetch, TIMES // 2),
         "copy_row": await _counted(tally, "copy_row", copy, 2, each=COPIED),
+        "block": await _counted(tally, "block", block, TIMES // 2),
     }
     await close()
     await client.close()
@@ -292,7 +299,7 @@ def measure(kernel: SimulatedKernel, shown: str = "") -> dict[str, Counts]:
 @click.command()
 @click.option("--functions", type=click.Choice(PATHS), help="Also name those it calls most.")
 def main(functions: str | None) -> None:
-    """Count what six key paths take."""
+    """Count what seven key paths take."""
     kernel = SimulatedKernel()
     replace_kernel(kernel)
     click.echo(json.dumps(measure(kernel, functions or ""), indent=1))

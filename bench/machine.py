@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
-__all__ = ["commit", "cpu_seconds", "machine", "rss_mb"]
+__all__ = ["commit", "cpu_seconds", "file_system", "machine", "own_cpu_s"]
 
 
-def rss_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"pid {pid} has no VmRSS")
+def own_cpu_s() -> tuple[float, float]:
+    """(user and system, system) of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime, used.ru_stime
 
 
 def cpu_seconds(pid: int) -> float:
@@ -46,4 +47,24 @@ def machine() -> dict[str, Any]:
         "memory_gb": round(memory, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "processor": _processor(),
+        "file_system": file_system(Path(tempfile.gettempdir())),
     }
+
+
+def file_system(path: Path) -> str:
+    """The type of the one that `path` is on: `ext4`, or `tmpfs`, which has no fsync."""
+    found, longest = "unknown", -1
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, where, kind, *_ = line.split()
+        if path.resolve().is_relative_to(where) and len(where) > longest:
+            found, longest = kind, len(where)
+    return found
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()

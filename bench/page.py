@@ -18,14 +18,23 @@ from bench.question import Line, Measured, Question, Spread, Verdict
 
 __all__ = ["kept", "page", "tables"]
 
+CHANGES: Final = Path(__file__).with_name("changes.md")
+"""Written by hand: what each change of the paths bought."""
+
 _ABOUT: Final = (
-    "Written by `python -m bench --page docs/performance.md` from the answers beside it; how they "
-    "are found, and where the time goes, is in [bench/README.md](../bench/README.md). Contestants "
-    "run on one machine, on loopback, with their clients, and take turns; figures are medians of "
-    "the rounds, with the least and the most. Figures of one machine do not travel; ratios do, to "
-    "a degree. `client-bound`: in one of the two runs the client had over half of all CPU time. "
-    "CPU is that of all processes and of the client for each operation, bytes on disk as the "
-    "kernel charges them, memory what processes have for themselves and their share of the rest."
+    "Written by `make bench` from the answers beside it; how they are found is in "
+    "[bench/README.md](../bench/README.md). Contestants run on one machine, on loopback, with "
+    "their clients, and take turns; figures are medians of the rounds, with the least and the "
+    "most. Figures of one machine do not travel; ratios do, to a degree. `client-bound`: in one of "
+    "the two runs the client had over half of all CPU time, so that the ratio says little of the "
+    "servers; pgbench is the client that is compiled. CPU is user and system of all processes and "
+    "of the client for each operation; bytes on disk are those the kernel charges to the "
+    "processes, those of the wire all that went over loopback meanwhile; memory is the most that "
+    "the processes had for themselves, with their share of what several have."
+)
+_QUICK: Final = (
+    "**Of a quick run**: one round of a second for each figure shows that the suite works, and "
+    "little more."
 )
 
 _PART: Final = "cpu_us "
@@ -34,10 +43,14 @@ _TITLES: Final = {
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",
     "cpu_us": "CPU us each",
+    "system_us": "of it the kernel",
+    "sqlite_us": "of it SQLite, at least",
+    "python_us": "left to Python",
+    "wall_us": "us each",
     "client_share": "client's share",
     "disk_bytes": "disk bytes each",
     "wire_bytes": "loopback bytes each",
-    "memory_mb": "memory MB",
+    "peak_memory_mb": "peak memory MB",
 }
 
 
@@ -52,7 +65,7 @@ def tables(question: Question, found: Measured) -> str:
     """Markdown of one answer: what was measured, and how the targets stand."""
     said = [f"## {question.asks}", "", about(found), ""]
     names = list(dict.fromkeys(n for line in found.answer.lines for n in line.figures))
-    columns = [name for name in names if not name.startswith(_PART)]
+    columns = [name for name in names if " " not in name]  # the others are of one process
     has_parts = any(name.startswith(_PART) for name in names)
     said += _head(["", *(_titled(name) for name in columns), *["CPU us by process"] * has_parts])
     for case, lines in groupby(found.answer.lines, key=lambda line: line.case):
@@ -64,7 +77,9 @@ def tables(question: Question, found: Measured) -> str:
         said += ["", *_verdicts(found.answer.verdicts)]
     said += ["", "What each does with a write before it is acknowledged:", ""]
     said += [f"- {name}: {work}." for name, work in found.answer.contestants.items()]
-    said += [f"- {name} did not take part: {why}." for name, why in found.answer.missing.items()]
+    said += [
+        f"- {name} did not take part: {why.strip()}." for name, why in found.answer.missing.items()
+    ]
     return "\n".join(said) + "\n"
 
 
@@ -78,45 +93,76 @@ def about(found: Measured) -> str:
     )
 
 
+def flame_name(question: str, title: str) -> str:
+    """Of the file of a flame graph."""
+    words = "".join(c if c.isalnum() else " " for c in title.lower()).split()
+    return f"{question}-{'-'.join(words)}.svg"
+
+
 def page(path: Path, results: Path, found: Sequence[tuple[Question, Measured]]) -> None:
     """The page, and beside it a directory of its name with the drawings and the answers."""
     beside = path.with_suffix("")
     beside.mkdir(parents=True, exist_ok=True)
-    for question, _ in found:
-        for suffix in (".svg", ".json"):
-            source, target = results / f"{question.name}{suffix}", beside / (question.name + suffix)
+    for question, one in found:
+        flames = [flame_name(question.name, title) for title in one.answer.flames]
+        for name in (f"{question.name}.svg", f"{question.name}.json", *flames):
+            source, target = results / name, beside / name
             if source.resolve() != target.resolve():
                 shutil.copyfile(source, target)
-    path.write_text(page_text(beside.name, found), encoding="utf-8")
+    text = page_text(beside.name, found, CHANGES.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8")
 
 
-def page_text(beside: str, found: Sequence[tuple[Question, Measured]]) -> str:
-    """Markdown; drawings are in the directory `beside`."""
-    said = [
-        "# Performance",
-        "",
-        _ABOUT,
-        "",
-        "## Targets",
-        "",
-        *_verdicts([verdict for _, one in found for verdict in one.answer.verdicts]),
-    ]
+def page_text(beside: str, found: Sequence[tuple[Question, Measured]], changes: str) -> str:
+    """Markdown; drawings are in the directory `beside`, `changes` is the part written by hand."""
+    said = ["# Performance", "", _ABOUT, ""]
+    if any(one.quick for _, one in found):
+        said += [_QUICK, ""]
+    said += [*_conditions([one for _, one in found]), "", "## Targets", ""]
+    said += _verdicts([verdict for _, one in found for verdict in one.answer.verdicts])
     for question, one in found:
         said += ["", tables(question, one).rstrip(), ""]
         said.append(f"![{question.asks}]({beside}/{question.name}.svg)")
-    return "\n".join(said) + "\n"
+        for title in one.answer.flames:
+            said += ["", f"![{title}]({beside}/{flame_name(question.name, title)})"]
+    return "\n".join([*said, "", changes.strip()]) + "\n"
+
+
+def _conditions(found: Sequence[Measured]) -> list[str]:
+    """On what, when and of what commit."""
+
+    def all_of(values: Iterable[object]) -> str:
+        return ", ".join(dict.fromkeys(map(str, values)))
+
+    machines = [one.machine for one in found]
+    minutes = sum(one.took_s for one in found) / 60
+    names = {"processor": "processor", "cores": "cores", "memory_gb": "memory, GB"}
+    names |= {"system": "system", "file_system": "file system of the data", "python": "Python"}
+    rows = [
+        (title, all_of(m.get(name, "unknown") for m in machines)) for name, title in names.items()
+    ]
+    rows += [
+        ("commit", all_of(one.commit for one in found)),
+        ("day", all_of(one.measured_at[:10] for one in found)),
+        ("load before each question", all_of(m["load"] for m in machines)),
+        ("all questions took", f"{minutes:.0f} minutes"),
+    ]
+    return [*_head(["conditions", ""]), *map(_row, rows)]
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> list[str]:
     rows = _head(["target", "measured", "wanted", ""])
     for verdict in verdicts:
-        met = "met" if verdict.is_met else "**missed**"
+        met = "met" if verdict.is_met else f"**missed** by {verdict.missed_by:.0%}"
+        if verdict.missed_by == float("inf"):
+            met = "**missed**"
         note = f", {verdict.note}" if verdict.note else ""
         sign = "at least" if verdict.sign == ">=" else "at most"
         rows.append(
             _row([verdict.what, f"{verdict.measured:g}", f"{sign} {verdict.target:g}", met + note])
         )
-    return rows
+    missed = sum(not verdict.is_met for verdict in verdicts)
+    return [*rows, "", f"{len(verdicts) - missed} of {len(verdicts)} met."]
 
 
 def _head(titles: Sequence[str]) -> list[str]:

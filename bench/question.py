@@ -63,6 +63,13 @@ class Verdict(msgspec.Struct, frozen=True):
     def is_met(self) -> bool:
         return self.measured <= self.target if self.sign == "<=" else self.measured >= self.target
 
+    @property
+    def missed_by(self) -> float:
+        """Share of the target; 0 if it is met, infinite if nothing was measured."""
+        if self.is_met:
+            return 0.0
+        return abs(self.measured - self.target) / self.target if self.target else float("inf")
+
 
 class Answer(msgspec.Struct, frozen=True):
     """Of one question."""
@@ -74,6 +81,8 @@ class Answer(msgspec.Struct, frozen=True):
     is not a better one."""
     missing: dict[str, str] = {}
     """Who could not be asked, and what to install."""
+    flames: dict[str, dict[str, int]] = {}
+    """Name of a flame graph -> stack, its frames divided by `;` -> samples."""
 
 
 class Measured(msgspec.Struct, frozen=True):

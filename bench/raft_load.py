@@ -2,10 +2,11 @@
 
     python -m bench.raft_load KIND HOST:PORT CLUSTER_ID IN_FLIGHT SECONDS [WARM_UP_SECONDS]
 
-KIND is nodes (the protocol of our nodes, exactly once), etcd, stock, or etcd-read (linearizable
-reads of keys that it has put before). Prints `measuring` when
-the warm-up is over, then one JSON object. Commands are answered by callbacks, without a task
-or future each, so that the client costs as little as it can.
+KIND is nodes (the protocol of our nodes, exactly once), etcd, stock, rqlite (a connection for
+each command in flight, as its HTTP wants), or etcd-read (linearizable
+reads of keys that it has put before). Prints `measuring` when the warm-up is over, `measured` when
+the time is, then one JSON object. Commands are answered by callbacks, without a task or future
+each, so that the client costs as little as it can.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, cast
 import msgspec
 
 from bench.etcd_client import EtcdCalls
+from bench.machine import own_cpu_s
 from nodes.client import NodeClient, Outcome
 from nodes.config import Address
 from nodes.frames import FrameDecoder, encode_frame
@@ -37,6 +39,8 @@ WARM_UP_S = 1.0
 TIMEOUT_S = 10.0
 KEYS = 100_000
 READ_KEYS = 2_000
+RQLITE_CONNECTIONS = 256
+"""As many as there may be commands in flight."""
 GROUP = "shard-1"
 CREATE = "CREATE TABLE kv (k INTEGER PRIMARY KEY, v TEXT NOT NULL) STRICT, WITHOUT ROWID"
 SQL = "INSERT OR REPLACE INTO kv VALUES (?1, ?2)"
@@ -149,6 +153,61 @@ async def to_stock(address: Address, _cluster_id: str) -> Submit:
     return link.submit
 
 
+class _RqliteLink(asyncio.Protocol):
+    """One request at a time, over one connection."""
+
+    _transport: asyncio.Transport
+    _done: Callable[[str], None]
+
+    def __init__(self, idle: list[_RqliteLink]) -> None:
+        self._idle = idle
+        self._heard = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._idle.append(self)
+
+    def ask(self, statement: list[object], done: Callable[[str], None]) -> None:
+        self._done = done
+        body = json.dumps([statement]).encode()
+        head = b"POST /db/execute HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        self._transport.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard += data
+        head, end, body = self._heard.partition(b"\r\n\r\n")
+        if not end:
+            return
+        [length] = (
+            int(line.partition(b":")[2])
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length:")
+        )
+        if len(body) < length:
+            return
+        self._heard = body[length:]
+        self._idle.append(self)
+        has_failed = b" 200 " not in head.split(b"\r\n")[0] or b'"error"' in body
+        self._done(body.decode() if has_failed else "")
+
+
+async def to_rqlite(address: Address, _cluster_id: str) -> Submit:
+    loop = asyncio.get_running_loop()
+    idle: list[_RqliteLink] = []
+    for _ in range(RQLITE_CONNECTIONS):
+        await loop.create_connection(lambda: _RqliteLink(idle), address.host, address.port)
+    is_there: asyncio.Future[str] = loop.create_future()
+    create = CREATE.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS")
+    idle.pop().ask([create], is_there.set_result)
+    if error := await is_there:
+        raise RuntimeError(error)
+
+    def submit(number: int, done: Callable[[str], None]) -> None:
+        idle.pop().ask([SQL, number % KEYS, VALUE], done)
+
+    return submit
+
+
 async def measure(
     submit: Submit, in_flight: int, seconds: float, warm_up_s: float
 ) -> dict[str, Any]:
@@ -178,9 +237,10 @@ async def measure(
     await asyncio.sleep(warm_up_s)
     latencies.clear()
     print("measuring", flush=True)
-    begin, cpu = now(), time.process_time()
+    begin, cpu_before = now(), own_cpu_s()
     await asyncio.sleep(seconds)
-    took, cpu = now() - begin, time.process_time() - cpu
+    took, cpu_after = now() - begin, own_cpu_s()
+    print("measured", flush=True)
     measured = sorted(latencies)
     running = False
     if failures:
@@ -191,7 +251,8 @@ async def measure(
         "p50_ms": round(measured[count // 2] * 1e3, 2),
         "p99_ms": round(measured[int(count * 0.99)] * 1e3, 2),
         "operations": count,
-        "client_cpu_s": round(cpu, 3),
+        "client_cpu_s": cpu_after[0] - cpu_before[0],
+        "client_system_s": cpu_after[1] - cpu_before[1],
     }
 
 
@@ -208,7 +269,13 @@ async def main(
     return await measure(submit, in_flight, seconds, warm_up_s)
 
 
-KINDS = {"nodes": to_nodes, "etcd": to_etcd, "etcd-read": reads_of_etcd, "stock": to_stock}
+KINDS = {
+    "nodes": to_nodes,
+    "etcd": to_etcd,
+    "etcd-read": reads_of_etcd,
+    "stock": to_stock,
+    "rqlite": to_rqlite,
+}
 
 
 if __name__ == "__main__":

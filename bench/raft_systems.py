@@ -1,31 +1,38 @@
-"""The systems that bench/raft.py compares: three processes on loopback, fresh directories.
-
-All of them replicate 150-byte commands to three copies. What each does with one is said in
-`work`: a faster system that does less is not a better one.
+"""Systems of three processes on loopback of which one leads, each in a fresh directory: nodes of
+this database without a router, pysyncobj as shipped, etcd, rqlite.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import signal
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Final
 
-from nodes.local_cluster import LOOPBACK, LocalCluster, free_ports, new_cluster_config
+from bench.clusters import NODES, new_config, running_nodes
+from nodes.local_cluster import LOOPBACK, free_ports
 
-__all__ = ["ETCD_MISSING", "SYSTEMS", "Running", "System", "running_etcd", "running_stock"]
+__all__ = [
+    "ETCD_MISSING",
+    "RQLITE_MISSING",
+    "Running",
+    "running_etcd",
+    "running_nodes_of",
+    "running_rqlite",
+    "running_stock",
+]
 
-GROUP = "shard-1"
-NODES = ("n1", "n2", "n3")
-START_S = 30.0
-POLL_S = 0.05
-ETCD_MISSING = "etcd is missing: apt-get install etcd-server"
+GROUP: Final = "shard-1"
+START_S: Final = 30.0
+POLL_S: Final = 0.05
+ETCD_MISSING: Final = "etcd is missing: apt-get install etcd-server"
+RQLITE_MISSING: Final = "rqlited is not on PATH; Debian has no package of it"
 
 
 @dataclass(frozen=True)
@@ -39,56 +46,23 @@ class Running:
     cluster_id: str = ""
 
 
-@dataclass(frozen=True)
-class System:
-    name: str
-    kind: str
-    """How bench.raft_load talks to it."""
-    work: str
-
-    @property
-    def is_installed(self) -> bool:
-        return self.kind != "etcd" or shutil.which("etcd") is not None
+def running_nodes_of(kind: str) -> Callable[[Path], AbstractAsyncContextManager[Running]]:
+    """Our nodes, `core`, `core, bare` (bench.bare_node) or around `pysyncobj`."""
 
     @asynccontextmanager
-    async def started(self, directory: Path) -> AsyncIterator[Running]:
-        """Three processes with a leader; stopped at the end."""
-        if self.kind == "nodes":
-            starting = _nodes(self.name, directory)
-        elif self.kind == "stock":
-            starting = running_stock(directory)
-        else:
-            starting = running_etcd(directory)
-        async with starting as running:
-            yield running
+    async def running(directory: Path) -> AsyncIterator[Running]:
+        # Each leader has its own node.
+        config = new_config(1, placement={"meta": NODES[1:] + NODES[:1], GROUP: NODES})
+        config = replace(config, engine="pysyncobj" if kind == "pysyncobj" else "core")
+        program = "bench.bare_node" if kind == "core, bare" else "nodes"
+        command = (sys.executable, "-m", program)
+        async with running_nodes(directory, config, node_command=command) as nodes:
+            leader = (await nodes.cluster.wait_for_leaders())[GROUP]
+            names = sorted(NODES, key=lambda node: node != leader)
+            pids = tuple(nodes.pids[node] for node in names)
+            yield Running(str(config.nodes[leader].address), pids, config.cluster_id)
 
-
-SYSTEMS = (
-    System("core", "nodes", "log fsynced by a majority; SQLite, exactly once, SQL checked"),
-    System("core, bare", "nodes", "the same, but of a command only its SQL, as stock does"),
-    System("pysyncobj", "nodes", "as core, around pysyncobj's consensus"),
-    System("stock", "stock", "pysyncobj as shipped: log in memory, no fsync; SQLite"),
-    System("etcd", "etcd", "log fsynced by a majority; versioned keys in bbolt"),
-)
-
-
-@asynccontextmanager
-async def _nodes(name: str, directory: Path) -> AsyncIterator[Running]:
-    ports = free_ports(len(NODES) + 1)
-    config = new_cluster_config(
-        placement={"meta": NODES[1:] + NODES[:1], GROUP: NODES},  # each leader has its own node
-        ports=ports[:-1],
-        router_port=ports[-1],
-        engine="pysyncobj" if name == "pysyncobj" else "core",
-    )
-    program = "bench.bare_node" if name == "core, bare" else "nodes"
-    command = (sys.executable, "-m", program)
-    async with LocalCluster(config, directory, node_command=command) as cluster:
-        await cluster.start()
-        leader = (await cluster.wait_for_leaders())[GROUP]
-        names = sorted(NODES, key=lambda node: node != leader)
-        pids = tuple(cluster.node(node).pid for node in names)
-        yield Running(str(config.nodes[leader].address), pids, config.cluster_id)
+    return running
 
 
 @asynccontextmanager
@@ -100,7 +74,10 @@ async def _processes(
         processes: list[asyncio.subprocess.Process] = []
         for command in commands:
             process = await asyncio.create_subprocess_exec(
-                *command, stdout=asyncio.subprocess.PIPE, stderr=stderr
+                *command,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,  # Ctrl-C is heard here only
             )
             processes.append(process)
             stack.push_async_callback(_end, process)
@@ -186,4 +163,44 @@ def _etcd_status(url: str) -> dict[str, dict[str, str]]:
     request = urllib.request.Request(f"{url}/v3/maintenance/status", data=b"{}", method="POST")
     with urllib.request.urlopen(request, timeout=2) as answer:
         found: dict[str, dict[str, str]] = json.load(answer)
+        return found
+
+
+@asynccontextmanager
+async def running_rqlite(directory: Path) -> AsyncIterator[Running]:
+    ports = free_ports(6)
+    clients = [f"{LOOPBACK}:{port}" for port in ports[:3]]
+    peers = [f"{LOOPBACK}:{port}" for port in ports[3:]]
+    commands = [
+        (
+            *("rqlited", "-node-id", f"m{i}", "-http-addr", clients[i], "-raft-addr", peers[i]),
+            *("-bootstrap-expect", "3", "-join", ",".join(peers), str(directory / f"m{i}")),
+        )
+        for i in range(3)
+    ]
+    async with _processes(commands, directory / "log") as processes:
+        try:
+            async with asyncio.timeout(START_S):
+                leader = await _leader_of_rqlite(clients)
+        except TimeoutError:
+            raise RuntimeError(f"rqlite did not start: {(directory / 'log').read_text()}") from None
+        order = sorted(range(3), key=lambda i: i != leader)
+        yield Running(clients[leader], tuple(processes[i].pid for i in order))
+
+
+async def _leader_of_rqlite(addresses: Sequence[str]) -> int:
+    while True:
+        for number, address in enumerate(addresses):
+            try:
+                status = await asyncio.to_thread(_rqlite_status, address)
+            except OSError:
+                continue
+            if status.get("store", {}).get("raft", {}).get("state") == "Leader":
+                return number
+        await asyncio.sleep(POLL_S)
+
+
+def _rqlite_status(address: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://{address}/status", timeout=2) as answer:
+        found: dict[str, Any] = json.load(answer)
         return found

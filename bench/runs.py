@@ -1,7 +1,7 @@
 """One run: a client in a process of its own loads one contestant, and what that cost is counted.
 
-Costs are taken between the end of the client's warm-up and the end of its measurement, for all
-processes of the contestant and for the client.
+Costs are taken between the end of the client's warm-up and the end of its measurement, while its
+connections are open, for all processes of the contestant and for the client.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from bench.contestants import Started
-from bench.costs import Costs, costs_of, memory_mb, spent
+from bench.costs import Costs, costs_of, forget_peaks, peak_memory_mb, spent
 from bench.question import Setting
 from tests.suites.postgres import find_programs
 
@@ -30,57 +32,72 @@ Figures = dict[str, float]
 _ROOT: Final = Path(__file__).parents[1]
 _POLL_S: Final = 0.02
 _START_S: Final = 60.0
-
-PGBENCH_SPARE_S: Final = (3.0, 12.0, 40.0)
-"""Beyond the warm-up and the run: what it may take to connect, tried in turn."""
+"""In which a client has connected, or has failed."""
 
 
 class RunFailed(Exception):
     """The client has ended too early; the message is what it said."""
 
 
-async def python_client(
-    started: Started, setting: Setting, module: str, *arguments: str
-) -> Figures:
-    """`python -m MODULE ARGUMENTS`, which prints `measuring`, and then its figures."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=_ROOT,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
+@asynccontextmanager
+async def _client(*argv: str, **options: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that has ended when this is left, by a signal if need be."""
+    process = await asyncio.create_subprocess_exec(*argv, **options)  # type: ignore[arg-type]
     try:
-        if (await process.stdout.readline()).strip() != b"measuring":
-            raise RunFailed((await process.stderr.read()).decode(errors="replace"))
-        before = costs_of(started.roots)
-        line = await process.stdout.readline()
-        after = costs_of(started.roots)
-        if not line:
-            raise RunFailed((await process.stderr.read()).decode(errors="replace"))
+        yield process
     finally:
-        if process.returncode is None and not process.stdout.at_eof():
-            await process.communicate()
-    found = json.loads(line)
-    figures = {name: found[name] for name in ("per_second", "p50_ms", "p99_ms")}
-    cost = spent(before, after)
-    return figures | _costs(started, cost, found["operations"], found["client_cpu_s"])
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
-def _costs(started: Started, cost: Costs, operations: int, client_cpu_s: float) -> Figures:
-    """For each operation."""
-    operations = max(operations, 1)
-    all_s = sum(cost.cpu_s.values()) + client_cpu_s
-    parts = {f"cpu_us {name}": s / operations * 1e6 for name, s in cost.cpu_s.items()}
+async def python_client(
+    started: Started,
+    setting: Setting,
+    module: str,
+    *arguments: str,
+    at_ends: Callable[[], None] = lambda: None,
+) -> Figures:
+    """`python -m MODULE ARGUMENTS`, which prints `measuring`, `measured`, and then its figures.
+    `at_ends` is called at the first two."""
+    with tempfile.TemporaryFile(dir=setting.directory) as errors:
+        argv = (sys.executable, "-m", module, *arguments)
+        async with _client(*argv, stdout=subprocess.PIPE, stderr=errors, cwd=_ROOT) as process:
+            assert process.stdout is not None
+            found: Figures = {}
+            if (await process.stdout.readline()).strip() == b"measuring":
+                at_ends()
+                before = costs_of(started.roots)
+                forget_peaks(started.roots)
+                if (await process.stdout.readline()).strip() == b"measured":
+                    at_ends()
+                    after, memory = costs_of(started.roots), peak_memory_mb(started.roots)
+                    found = json.loads(await process.stdout.readline() or b"{}")
+            if found:
+                await process.wait()
+        if not found:
+            errors.seek(0)
+            raise RunFailed(errors.read().decode(errors="replace") or "it was told to end")
+    operations, cost = int(found.pop("operations")), spent(before, after)
+    cost.cpu_s["client"] = found.pop("client_cpu_s")
+    cost.system_s["client"] = found.pop("client_system_s")
+    return found | _costs(cost, memory, operations)
+
+
+def _costs(cost: Costs, memory: dict[str, float], operations: int) -> Figures:
+    """For each operation; one of the processes is the client."""
+    each = 1e6 / max(operations, 1)
+    all_s = sum(cost.cpu_s.values())
     return {
-        "cpu_us": all_s / operations * 1e6,
-        **parts,
-        "cpu_us client": client_cpu_s / operations * 1e6,
-        "client_share": client_cpu_s / max(all_s, 1e-9),
-        "disk_bytes": cost.disk_bytes / operations,
-        "wire_bytes": cost.wire_bytes / operations,
-        "memory_mb": sum(memory_mb(started.roots).values()),
+        "cpu_us": all_s * each,
+        **{f"cpu_us {name}": s * each for name, s in cost.cpu_s.items()},
+        "system_us": sum(cost.system_s.values()) * each,
+        **{f"system_us {name}": s * each for name, s in cost.system_s.items()},
+        "client_share": cost.cpu_s["client"] / max(all_s, 1e-9),
+        "disk_bytes": cost.disk_bytes / max(operations, 1),
+        "wire_bytes": cost.wire_bytes / max(operations, 1),
+        "peak_memory_mb": sum(memory.values()),
+        **{f"peak_memory_mb {name}": megabytes for name, megabytes in memory.items()},
     }
 
 
@@ -94,73 +111,67 @@ def pgbench_words(dsn: str) -> tuple[list[str], dict[str, str]]:
 
 
 async def pgbench(
-    started: Started, setting: Setting, clients: int, *words: str, script: str = ""
-) -> Figures:
-    """The compiled client. `words` choose its transaction, or `script` is one."""
-    for spare_s in PGBENCH_SPARE_S:
-        found = await _pgbench(started, setting, clients, words, script, spare_s)
-        if found is not None:
-            return found
-    raise RunFailed(f"pgbench had not connected its {clients} clients after {spare_s} s")
-
-
-async def _pgbench(
     started: Started,
     setting: Setting,
     clients: int,
-    words: tuple[str, ...],
-    script: str,
-    spare_s: float,
-) -> Figures | None:
-    """None if its time was over before the run was: it counts from its start, and connects
-    first."""
+    *words: str,
+    scripts: Sequence[tuple[str, float]] = (),
+    protocol: str = "prepared",
+    options: str = "",
+) -> Figures:
+    """The compiled client. `words` choose its transaction, or `scripts` are them, each with its
+    share. `options` are those of a session, as PGOPTIONS has them."""
     program, environment = pgbench_words(started.address)
+    if options:
+        environment["PGOPTIONS"] = options
     with tempfile.TemporaryDirectory(dir=setting.directory) as scratch:
-        if script:
-            (Path(scratch) / "script.sql").write_text(script)
-            words = (*words, "-f", f"{scratch}/script.sql")
-        seconds = str(round(setting.warm_up_s + setting.run_s + spare_s))
-        process = await asyncio.create_subprocess_exec(
-            *program[:-1],
-            *("-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2))),
-            *("-T", seconds, "-l", "--log-prefix", f"{scratch}/log", *words, program[-1]),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-        )
-        roots = {**started.roots, "client": process.pid}
-        said = asyncio.ensure_future(process.communicate())
-        try:
-            await _until_it_runs(Path(scratch), said)
-            await asyncio.wait([said], timeout=setting.warm_up_s)
-            begin, before = time.time(), costs_of(roots)
-            await asyncio.wait([said], timeout=setting.run_s)
-            end, after = time.time(), costs_of(roots)
-            is_short = said.done()
-        finally:
-            out, _ = await said
-        if process.returncode:
-            raise RunFailed(out.decode(errors="replace"))
+        for number, (script, share) in enumerate(scripts):
+            path = Path(scratch) / f"{number}.sql"
+            path.write_text(script)
+            words = (*words, "-f", f"{path}@{round(share * 100)}")
+        most = str(round(_START_S + setting.warm_up_s + setting.run_s))
+        said = Path(scratch) / "said"
+        with said.open("wb") as output:
+            argv = (
+                *program[:-1],
+                *("-n", "-M", protocol, "-c", str(clients), "-j", str(min(clients, 2))),
+                *("-T", most, "-l", "--log-prefix", f"{scratch}/log", *words, program[-1]),
+            )
+            async with _client(*argv, stdout=output, stderr=output, env=environment) as process:
+                roots = {**started.roots, "client": process.pid}
+                ended = asyncio.ensure_future(process.wait())
+                await _until_it_runs(Path(scratch), ended)
+                await asyncio.wait([ended], timeout=setting.warm_up_s)
+                begin, before = time.time(), costs_of(roots)
+                forget_peaks(started.roots)
+                await asyncio.wait([ended], timeout=setting.run_s)
+                end, after = time.time(), costs_of(roots)
+                memory = peak_memory_mb(started.roots)
+                has_lasted = not ended.done()
+                if has_lasted:
+                    # As when its time is over: it ends its transactions, and writes its log.
+                    process.send_signal(signal.SIGALRM)
+                await ended
+        if process.returncode or not has_lasted:
+            raise RunFailed(said.read_text(errors="replace"))
         took = sorted(_latencies_ms(Path(scratch), begin, end))
-    if is_short or not took:
-        return None
-    cost = spent(before, after)
-    client_s = cost.cpu_s.pop("client")
+    if not took:
+        raise RunFailed(f"no transaction ended within {setting.run_s:g} s")
     figures = {
         "per_second": len(took) / (end - begin),
         "p50_ms": took[len(took) // 2],
         "p99_ms": took[int(len(took) * 0.99)],
     }
-    return figures | _costs(started, cost, len(took), client_s)
+    return figures | _costs(spent(before, after), memory, len(took))
 
 
-async def _until_it_runs(scratch: Path, said: asyncio.Future[tuple[bytes, bytes]]) -> None:
+async def _until_it_runs(scratch: Path, ended: asyncio.Future[int]) -> None:
     """It has connected when the first buffer of its log is full."""
     until = time.monotonic() + _START_S
-    while not said.done() and time.monotonic() < until:
+    while not ended.done() and time.monotonic() < until:
         if _has_begun(scratch):
             return
-        await asyncio.wait([said], timeout=_POLL_S)
+        await asyncio.wait([ended], timeout=_POLL_S)
 
 
 def _has_begun(scratch: Path) -> bool:

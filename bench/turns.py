@@ -1,14 +1,17 @@
 """Contestants in turns, A B A B: whatever else the machine does meets all of them alike.
 
 All of a question's contestants are started first, each in a directory of its own, and run until
-its last round is over; one that is not installed is left out, and the answer says so.
+its last round is over, but for those that are restless; one that is not installed is left out, and
+the answer says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from bench.contestants import Contestant, Started
@@ -32,6 +35,9 @@ class Entry:
     cases: Sequence[str] = ()
     """Those that it takes part in; empty: all."""
 
+    def takes(self, case: str) -> bool:
+        return not self.cases or case in self.cases
+
 
 async def nothing(_started: Started) -> None:
     """What a contestant needs before its first run: nothing."""
@@ -43,7 +49,7 @@ async def in_turns(
     cases: Sequence[str],
     prepare: Callable[[Started], Awaitable[None]] = nothing,
 ) -> Answer:
-    """An answer without verdicts. Raises RunFailed if a run fails twice."""
+    """An answer without verdicts. A run that fails twice is left out, and among the missing."""
     everyone = list(dict.fromkeys(entry.contestant for entry in entries))
     missing = {c.name: said for c in everyone if (said := c.missing())}
     taking_part = [entry for entry in entries if entry.contestant.name not in missing]
@@ -53,22 +59,27 @@ async def in_turns(
         for contestant in everyone:
             if contestant.name in missing:
                 setting.say(f"without {contestant.name}: {missing[contestant.name]}")
-                continue
-            directory = setting.directory / contestant.name.replace(" ", "-")
-            directory.mkdir()
-            started = await stack.enter_async_context(contestant.start(directory))
-            running[contestant.name] = started
-            await prepare(started)
-            setting.say(f"{contestant.name} is ready")
+            elif not contestant.is_restless:
+                started = await stack.enter_async_context(_started(setting, contestant, prepare))
+                running[contestant.name] = started
+                setting.say(f"{contestant.name} is ready")
+        total = setting.rounds * len([0 for e in taking_part for c in cases if e.takes(c)])
+        count = 0
         for number in range(setting.rounds):
             for case in cases:
                 for entry in taking_part:
-                    if entry.cases and case not in entry.cases:
+                    if not entry.takes(case):
                         continue
-                    figures = await _one(setting, entry, running[entry.contestant.name], case)
+                    count += 1
+                    try:
+                        figures = await _one(setting, entry, running, case, prepare)
+                    except RunFailed as exc:
+                        missing[f"{entry.name}, {case}, round {number + 1}"] = str(exc)
+                        setting.say(f"{entry.name}, {case}: {exc}; left out")
+                        continue
                     runs.setdefault((entry.name, case), []).append(figures)
                     setting.say(
-                        f"round {number + 1}, {case}, {entry.name}: "
+                        f"{count}/{total}: round {number + 1}, {case}, {entry.name}: "
                         f"{figures['per_second']:.0f}/s, {figures['cpu_us']:.0f} us of CPU"
                     )
     lines: list[Line] = [
@@ -80,10 +91,29 @@ async def in_turns(
     return Answer(lines, [], {c.name: c.durability for c in everyone}, missing)
 
 
-async def _one(setting: Setting, entry: Entry, started: Started, case: str) -> Figures:
+@asynccontextmanager
+async def _started(
+    setting: Setting, contestant: Contestant, prepare: Callable[[Started], Awaitable[None]]
+) -> AsyncIterator[Started]:
+    directory = Path(tempfile.mkdtemp(prefix="contestant-", dir=setting.directory))
+    async with contestant.start(directory) as started:
+        await prepare(started)
+        yield started
+
+
+async def _one(
+    setting: Setting,
+    entry: Entry,
+    running: Mapping[str, Started],
+    case: str,
+    prepare: Callable[[Started], Awaitable[None]],
+) -> Figures:
     for left in reversed(range(_TRIES)):
         try:
-            return await entry.run(started, case)
+            if entry.contestant.name in running:
+                return await entry.run(running[entry.contestant.name], case)
+            async with _started(setting, entry.contestant, prepare) as started:
+                return await entry.run(started, case)
         except RunFailed as exc:
             if not left:
                 raise

@@ -53,7 +53,7 @@ from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.faults.compose import strike
 from jepsen_like.faults.demands import needs_of
-from jepsen_like.faults.fault import Planned, Site
+from jepsen_like.faults.fault import Planned, Site, total_seconds
 from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.interpose import Instruments, InterposeError
 from jepsen_like.judge import judge, stopped_in_words, write_files
@@ -77,6 +77,10 @@ PROGRESS_S: Final = 1.0
 
 LATE_NS: Final = 100_000_000
 """How far the history in the file may be behind while the load goes on."""
+
+PATIENCE_S: Final = 1800.0
+"""How long a run may take beyond twice what its faults are planned to: who waits for something
+that never comes, a fault of a test's own for instance, is told so."""
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a disk, a quota and a limit on the size of files say when they are reached."""
@@ -134,8 +138,8 @@ def run(
 
     `schedule` takes the place of what the seed plans. `command` is the command line that runs it
     again, for the report; `keep` leaves the database's files in OUT. Logs of the processes are in
-    OUT/logs. Raises HarnessError, Unfinished if it takes more than `limit_s` on the run's clock, or
-    Interrupted, with nothing left running.
+    OUT/logs. Raises HarnessError, Unfinished if it takes more than `limit_s` on the run's clock
+    (None: far more than its faults are planned to last), or Interrupted, with nothing left running.
     """
     seed = test.seed if seed is None else seed
     try:
@@ -222,18 +226,21 @@ async def record(
 
     Raises HarnessError if a fault is impossible, the backend is not to be had here or cannot do
     what the faults need, the database does not start, or its clients cannot connect; Unfinished
-    if it takes more than `limit_s`.
+    if it takes more than `limit_s`; None: far more than its faults are planned to last.
     """
     seed = test.seed if seed is None else seed
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     progress = Progress(write)
-    limit = asyncio.timeout(limit_s)
+    limit = asyncio.timeout(None)
     try:
         plan = planned(test, seed)
         keys = planned_keys(test, plan)
         plan = schedule or plan
         test = replace(test, load=replace(test.load, clients=plan.clients))
+        if limit_s is None:
+            limit_s = PATIENCE_S + 2 * total_seconds(plan.faults)
         async with limit, AsyncExitStack() as stack:
+            limit.reschedule(asyncio.get_running_loop().time() + limit_s)
             backend, probing = await _network(test, plan.faults, progress.say)
             stack.push_async_callback(backend.close)
             progress.say(f"backend: {backend.name}")

@@ -56,6 +56,9 @@ SHORTER_STEPS: Final = 2
 LOOKING_S: Final = 4.0
 """What the harness looks at before and after a fault takes up to so long: calls come meanwhile."""
 
+CALLS_TOLD: Final = 6
+"""So few are told one by one."""
+
 PIECES: Final = 8
 """Into how many the calls are cut to see which of them can go."""
 
@@ -178,12 +181,15 @@ class _Steps:
         """The first of its simpler forms that fails takes a fault's place, until none does."""
         place = 0
         while place < len(self._best.faults):
-            if any(
+            before = len(self._best.faults)
+            if not any(
                 self._search.takes(self._with(place, *flat([simpler])))
                 for simpler in simpler_forms(self._best.faults[place])
             ):
-                continue
-            place += 1
+                place += 1
+            elif len(self._best.faults) > before:  # what was one can be left out by halves now
+                self._faults()
+                place = 0
 
     def _clients(self) -> None:
         least(
@@ -366,6 +372,13 @@ def in_words(schedule: Schedule, calls: Sequence[Arrival]) -> list[str]:
     lines = lines or ["no fault at all"]
     until_ns = _until_ns(schedule)
     sent = list(schedule.chosen(arrival for arrival in calls if arrival.at_ns <= until_ns))
+    if 0 < len(sent) <= CALLS_TOLD:
+        return [
+            *lines,
+            "meanwhile, as long as the faults go on:",
+            *(f"{one.at_ns / 1e9:7.1f} s  {one.host}: {_asked(one.call)}" for one in sent),
+            _by_whom(schedule),
+        ]
     keys = list(dict.fromkeys(_key_of(arrival.call) for arrival in sent))
     of = ", ".join(f"{workload} {key}" for workload, key in keys[:5])
     more = f" and {len(keys) - 5} other keys" if len(keys) > 5 else ""
@@ -374,8 +387,22 @@ def in_words(schedule: Schedule, calls: Sequence[Arrival]) -> list[str]:
         f"meanwhile up to {len(sent)} calls of {of}{more}"
         if sent
         else "meanwhile no calls; only the final reads",
-        f"connections of each host: {schedule.clients}; order of the loop: {schedule.order}",
+        _by_whom(schedule),
     ]
+
+
+def _by_whom(schedule: Schedule) -> str:
+    return f"connections of each host: {schedule.clients}; order of the loop: {schedule.order}"
+
+
+def _asked(call: Call) -> str:
+    """ "write 7 of register 2" """
+    what = call.f
+    if call.f == "cas":
+        what += f" {call.value[0]} -> {call.value[1]}"
+    elif call.value is not None:
+        what += f" {call.value}"
+    return f"{what} of {call.workload} {call.key}"
 
 
 def lasts_s(schedule: Schedule) -> float:
@@ -386,5 +413,6 @@ def lasts_s(schedule: Schedule) -> float:
 def in_a_sentence(found: Simplest, before: Schedule) -> str:
     """How far it came."""
     had, has = len(flat(before.faults)), len(found.schedule.faults)
+    needed = "1 is needed" if has == 1 else f"{has} are needed"
     end = "" if found.is_done else "; more runs may make it simpler still"
-    return f"of {had} faults {has} are needed, found in {found.runs} runs{end}"
+    return f"of {had} faults {needed}, found in {found.runs} runs{end}"

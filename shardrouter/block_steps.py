@@ -5,7 +5,7 @@ without keeping it; ahead of that what is large; the COMMIT into the log (docs/t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
@@ -30,11 +30,13 @@ from shardrouter.block import (
 )
 from shardrouter.branch import ASKED_BYTES_MAX, HELD_BYTES_MAX, Branch
 from shardrouter.coordination import LEADER_S, Part
-from shardrouter.errors import OutcomeUnknown
+from shardrouter.errors import OutcomeUnknown, RouterError, StatementError
 from shardrouter.execution import (
     Command,
 )
 from shardrouter.schema_change import UNDONE
+from shardrouter.shard_writes import Cancel
+from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Stepped, is_large
 from shardrouter.tied import tied_tables
 from shardrouter.transaction_answers import in_failed_block
@@ -131,6 +133,18 @@ class BlockSteps:
             )
             for branch, step, guards in asked
         )
+        return self._taken(block, asked, answers, quick=quick, is_write=is_write)
+
+    @staticmethod
+    def _taken(
+        block: Block,
+        asked: Sequence[_Asked],
+        answers: Sequence[Stepped | Stale],
+        *,
+        quick: bool,
+        is_write: bool,
+    ) -> list[Stepped] | Stale:
+        """What the answers are for the block. Raises RouterError."""
         for answer in answers:
             if isinstance(answer, Stale):
                 if block.guards_on(answer.object):
@@ -146,6 +160,68 @@ class BlockSteps:
                 error.shard = branch.shard
                 raise error
         return steps
+
+    def submit(
+        self,
+        block: Block,
+        command: Command,
+        *,
+        quick: bool,
+        is_write: bool,
+        deadline: float,
+        lock: Lock | None,
+        done: Callable[[Stepped | Stale | NotOpen | RouterError], None],
+    ) -> Cancel | None:
+        """`run`, of one shard and without a task; `done` is called once, later. NotOpen: nothing
+        has run, and something is to be sent ahead, which takes `run`. Returns what ends it early,
+        with no `done` and no trace in the block; None: it takes `run` from the beginning."""
+        statement, shards = command.statement, self._host.shards
+        branch = block.branch(command.shard)
+        if (
+            is_large(statement, STEP_BYTES_MAX)
+            or block.size > shards.transaction_bytes_max
+            or branch.holds_more_than(HELD_BYTES_MAX)
+        ):
+            return None
+        step, guards = Ran(statement), block.published(command.guards)
+        stop: Cancel
+        is_over = False
+
+        def ask(*, whole: bool) -> None:
+            nonlocal stop
+            asked = branch.request(
+                step, guards, quick=quick, whole=whole, lock=lock, is_write=is_write
+            )
+            if lock_ms := shards.lock_ms:
+                asked = structs.replace(asked, lock_ms=lock_ms)
+            stop = shards.submit_step(branch.shard, asked, deadline, answered)
+
+        def answered(answer: Stepped | Stale | NotOpen | RouterError) -> None:
+            if is_over:
+                return
+            if isinstance(answer, NotOpen) and not branch.holds_more_than(ASKED_BYTES_MAX):
+                ask(whole=True)
+                return
+            if isinstance(answer, Stepped | Stale):
+                asked = [(branch, step, guards)]
+                try:
+                    self._taken(block, asked, [answer], quick=quick, is_write=is_write)
+                except RouterError as exc:
+                    done(exc)
+                    return
+            done(answer)
+
+        try:
+            ask(whole=False)
+        except StatementError:  # it is too large: `run` says so
+            return None
+
+        def cancel() -> None:
+            nonlocal is_over
+            is_over = True
+            stop()
+
+        return cancel
 
     async def speculate(
         self,
@@ -254,6 +330,38 @@ class BlockSteps:
         )
         if isinstance(answer, Stale):
             raise serialization_failure("a concurrent schema change")
+
+    def submit_commit(
+        self, block: Block, deadline: float, done: Callable[[RouterError | None], None]
+    ) -> Cancel | None:
+        """`commit` of a block that has to do with one shard and has changed no schema, without a
+        task; `done` is called exactly once, later. Returns what ends it early, as that of
+        `Shards.write`; None: it takes `commit`."""
+        participants = block.participants
+        if len(participants) != 1 or block.draft is not None or self._uploads:
+            return None
+        [branch] = participants
+        if not branch.fits_an_entry or branch.defines:
+            return None
+
+        def answered(answer: ShardOutcome) -> None:
+            if isinstance(answer, Stale):
+                done(serialization_failure("a concurrent schema change"))
+            else:
+                done(answer if isinstance(answer, RouterError) else None)
+
+        transaction, guards = branch.transaction()
+        return self._host.shards.submit_write(
+            branch.shard,
+            (),
+            guards,
+            (),
+            branch.is_quick,
+            deadline,
+            answered,
+            transaction,
+            bounded=branch.is_bounded,
+        )
 
     async def _commit_over(
         self, block: Block, participants: Sequence[Branch], deadline: float

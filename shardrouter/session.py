@@ -41,7 +41,7 @@ from shardrouter.execution import (
 from shardrouter.explained import explain
 from shardrouter.finishing import Finishing
 from shardrouter.local_statements import LocalStatements
-from shardrouter.planned import OneShard, ResultColumn, SetSetting
+from shardrouter.planned import Begin, OneShard, ResultColumn, SetSetting
 from shardrouter.replica_choice import NEAREST
 from shardrouter.role_store import EMBEDDED
 from shardrouter.roles import Role
@@ -371,12 +371,61 @@ class Session:
         *,
         is_stale: bool,
     ) -> None:
+        if is_stale or len(unit) > 1 or not self._submitted(unit, done, deadline, began):
+            self._start_task(unit, done, deadline, began, is_stale=is_stale)
+
+    def _start_task(
+        self,
+        unit: list[Execution],
+        done: UnitDone,
+        deadline: float,
+        began: float,
+        *,
+        is_stale: bool,
+    ) -> None:
         done = self._placed(self._metered(unit, done, began))
         task = self._state.backend.tasks.start(
             self._execute(unit, done, deadline, is_stale=is_stale)
         )
         # Not before it has begun: a task that has not runs none of its code any more.
         self._cancel_running = partial(self._loop.call_soon, task.cancel)
+
+    def _submitted(
+        self, unit: list[Execution], done: UnitDone, deadline: float, began: float
+    ) -> bool:
+        """What needs no task: BEGIN, and most of what comes in a block. False: nothing was done."""
+        transactions, plan = self._transactions, unit[0].prepared.plan
+        metered = self._metered(unit, done, began)
+        if transactions.block is None:
+            if not isinstance(plan, Begin) or self._state.is_shared:
+                return False
+            try:
+                begun: list[Outcome] | RouterError = [transactions.control_idle(plan)]
+            except RouterError as exc:
+                begun = exc
+            self._loop.call_soon(metered, begun)
+            return True
+        places = self._places
+
+        def settled(result: Outcome | RouterError | None) -> None:
+            self._cancel_running = None
+            places.left(cohort)
+            if places.waiting:
+                places.go_on()
+            if isinstance(result, Outcome):
+                metered([result])
+            elif result is not None:
+                self._answer(metered, result, alone=False)
+            else:
+                self._start_task(unit, done, deadline, began, is_stale=False)
+
+        cancel = self._cancel_running = transactions.submit(unit[0], deadline, settled)
+        if cancel is None:
+            return False
+        cohort = places.enter()
+        if not self._gate.is_watched:
+            self._gate.watch()
+        return True
 
     def _placed(self, done: UnitDone) -> UnitDone:
         """A `done` that frees the place which is taken now."""

@@ -77,7 +77,7 @@ class SessionState:
             },
             token=self.token.__str__,
         )
-        self.client = self._client()
+        self.client = client_of(role, self.settings)
         """Whose places it takes (`shardrouter.admission`): those of all who say the same of
         themselves."""
         self.pid = os.getpid()
@@ -94,15 +94,15 @@ class SessionState:
 
     def change_settings(self, settings: Settings) -> None:
         """From now on they are these."""
+        if settings is self.settings:
+            return
         if settings.added_token != self.settings.added_token:
             self.token.add(settings.added_token)
         if settings.lock_timeout_s != self.settings.lock_timeout_s:
             self.shards.bound_locks(settings.lock_timeout_s)
+        if settings.application_name != self.settings.application_name:
+            self.client = client_of(self.role, settings)
         self.settings = settings
-        self.client = self._client()
-
-    def _client(self) -> str:
-        return f"{self.role.name}\0{self.settings.get('application_name')}"
 
     @property
     def request(self) -> str:
@@ -114,7 +114,7 @@ class SessionState:
         """Among replicas that may answer. A client is who it says in `application_name`, and if it
         does not say, this session."""
         settings = self.settings
-        client = settings.get("application_name") or f"{self.pid}"
+        client = settings.application_name or f"{self.pid}"
         return Choice(settings.get("shardrouter.replica_choice"), client)
 
     @property
@@ -188,3 +188,8 @@ class SessionState:
         """The first of many rows; who takes them sees to the rest, or the end of the session."""
         self.keep(answer.stream)
         return structs.replace(outcome_of(plan, execution, answer.result), more=answer.stream)
+
+
+def client_of(role: Role, settings: Settings) -> str:
+    """What of a session's places are shared by all who say the same of themselves."""
+    return f"{role.name}\0{settings.application_name}"

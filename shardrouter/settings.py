@@ -263,6 +263,8 @@ _SETTINGS: Final = {
     )
 }
 
+_ANNOUNCED: Final = tuple(setting.name for setting in _SETTINGS.values() if setting.announced)
+
 
 def _find(name: str) -> Setting:
     setting = _SETTINGS.get(name.lower())
@@ -283,9 +285,12 @@ class Settings:
     """The settings of one session at one moment; immutable, `with_value` makes the next."""
 
     __slots__ = (
+        "_announced",
         "_changed",
         "_facts",
         "_token",
+        "added_token",
+        "application_name",
         "bounds_statements",
         "broadcast_rows_max",
         "consistency",
@@ -314,6 +319,10 @@ class Settings:
         self._token = token
         self._changed = dict(changed or {})
         self._facts = dict(facts or {})
+        self._announced: tuple[tuple[str, str], ...] | None = None
+        self.added_token = self._changed.get(_SEEN, "")
+        """What SET said that the session has seen."""
+        self.application_name = self.get("application_name")
         self.statement_timeout_s = self._timeout_s("statement_timeout") or STATEMENT_TIMEOUT_S_MAX
         self.bounds_statements = "statement_timeout" in self._changed | self._facts
         """Whether somebody has set that, so that it holds for all of them."""
@@ -348,11 +357,6 @@ class Settings:
         name = hint.consistency or self.get("shardrouter.consistency")
         staleness = hint.max_staleness or self.get("shardrouter.max_staleness")
         return level_named(name, _duration_ms("shardrouter.max_staleness", staleness))
-
-    @property
-    def added_token(self) -> str:
-        """What SET said that the session has seen."""
-        return self._changed.get(_SEEN, "")
 
     def get(self, name: str) -> str:
         """The value as SHOW answers it. Raises StatementError 42704 for an unknown name."""
@@ -422,9 +426,14 @@ class Settings:
 
     def announced(self) -> tuple[tuple[str, str], ...]:
         """What a client is told when it connects."""
-        return tuple((s.name, self.get(s.name)) for s in _SETTINGS.values() if s.announced)
+        if self._announced is None:
+            told = ((name, self.get(name)) for name in _ANNOUNCED)
+            self._announced = tuple(told)
+        return self._announced
 
     def announced_since(self, before: Settings) -> tuple[tuple[str, str], ...]:
         """What a client has to be told that knows `before`."""
-        known = set(before.announced())
-        return tuple(pair for pair in self.announced() if pair not in known)
+        told, known = self.announced(), before.announced()
+        if told == known:  # nearly always
+            return ()
+        return tuple(pair for pair in told if pair not in known)

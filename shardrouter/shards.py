@@ -289,44 +289,63 @@ class Shards:
         self._streams.add(stream)
         return stream
 
-    async def speculate(
-        self, group: str, asked: Speculate, deadline: float, *, patience_s: float = 0.0
-    ) -> Stepped | Stale | NotOpen:
-        """A statement of a transaction that is not committed, on the leader. Raises RouterError
-        if it has no answer, and the transaction cannot go on: if there is a patience, as soon as
-        it is over and the group has no leader."""
+    def submit_step(
+        self,
+        group: str,
+        asked: Speculate,
+        deadline: float,
+        done: Callable[[Stepped | Stale | NotOpen | RouterError], None],
+    ) -> Cancel:
+        """A statement of a transaction that is not committed, on the leader. RouterError: there is
+        no answer, and the transaction cannot go on. Returns what ends it early: `done` is called
+        all the same."""
         timeout_s = deadline - self._loop.time()
-        future: asyncio.Future[Answer] = self._loop.create_future()
 
-        def done(answer: Answer, _doubt: bool) -> None:
-            if not future.done():
-                future.set_result(answer)
-            elif isinstance(answer, Speculated) and answer.cursor:
-                self._rest(answer.node, group, answer.cursor, timeout_s).close()
-
-        stop = self._delivery.send(group, asked, deadline, done).stop
-        if patience_s:
-            await self._while_led(group, future, stop, patience_s)
-        match await _or_stop(future, stop):
-            case Speculated(result=result, failure=failure) as answer:
-                outcome = result or failure
-                assert outcome is not None, "one of them is the answer"
+        def answered(answer: Answer, _doubt: bool) -> None:
+            if type(answer) is Speculated:  # nearly always
                 self._advance(group, answer.incarnation, answer.index)
+                outcome = answer.result or answer.failure
+                assert outcome is not None, "one of them is the answer"
                 stream: RowStream | None = None
                 if answer.cursor:
                     stream = self._rest(answer.node, group, answer.cursor, timeout_s)
-                return Stepped(outcome, answer.digest, stream)
-            case Stale() | NotOpen() as answer:
-                return answer
-            case SqlFailure() as failure:
-                raise sql_error(failure)
-            case GaveUp(reason=reason, hint=hint):
-                raise time_over(group, reason, hint)
-            case answer:
-                raise Unavailable(f"{group} answered a statement with {type(answer).__name__}")
+                done(Stepped(outcome, answer.digest, stream))
+            elif isinstance(answer, Stale | NotOpen):
+                done(answer)
+            elif isinstance(answer, SqlFailure):
+                done(sql_error(answer))
+            elif isinstance(answer, GaveUp):
+                done(time_over(group, answer.reason, answer.hint))
+            else:
+                said = type(answer).__name__
+                done(Unavailable(f"{group} answered a statement with {said}"))
+
+        return self._delivery.send(group, asked, deadline, answered).stop
+
+    async def speculate(
+        self, group: str, asked: Speculate, deadline: float, *, patience_s: float = 0.0
+    ) -> Stepped | Stale | NotOpen:
+        """`submit_step`, awaited. Raises RouterError: if there is a patience, as soon as it is over
+        and the group has no leader."""
+        future: asyncio.Future[Stepped | Stale | NotOpen | RouterError]
+        future = self._loop.create_future()
+
+        def done(answer: Stepped | Stale | NotOpen | RouterError) -> None:
+            if not future.done():
+                future.set_result(answer)
+            elif isinstance(answer, Stepped) and answer.stream is not None:
+                answer.stream.close()
+
+        stop = self.submit_step(group, asked, deadline, done)
+        if patience_s:
+            await self._while_led(group, future, stop, patience_s)
+        answer = await _or_stop(future, stop)
+        if isinstance(answer, RouterError):
+            raise answer
+        return answer
 
     async def _while_led(
-        self, group: str, future: asyncio.Future[Answer], stop: Cancel, patience_s: float
+        self, group: str, future: asyncio.Future[T], stop: Cancel, patience_s: float
     ) -> None:
         """Return when there is an answer. Raises Unavailable when the patience is over and nobody
         leads the group."""

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import structs
 
@@ -23,6 +23,7 @@ from shardrouter.block import (
     Block,
     lock_of,
 )
+from shardrouter.block_callbacks import BlockCallbacks
 from shardrouter.block_definitions import BlockDefinitions
 from shardrouter.block_steps import BLOCK_REPLANS_MAX, BlockSteps, results_of
 from shardrouter.definitions import (
@@ -75,6 +76,7 @@ from shardrouter.transaction_answers import (
     word,
 )
 from shardrouter.transaction_host import Host
+from shardrouter.turn import Turn
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
 
@@ -90,16 +92,27 @@ def _new_block(settings: Settings, now_us: int) -> Block:
     return Block(secrets.token_bytes(_ID_BYTES), now_us, secrets.randbits(63), settings)
 
 
+class _Begun(NamedTuple):
+    """A beginning, which is the next one too if nothing was set meanwhile."""
+
+    before: Settings
+    asked: Modes
+    settings: Settings  # with which it began
+    modes: Modes
+
+
 class Transactions:
     """The block, if one is open, and what changes it."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._turn = asyncio.Lock()  # one statement at a time
+        self._turn = Turn()  # one statement at a time
+        self._begun: _Begun | None = None  # how the last block began
         self.block: Block | None = None
         self.cursors = SqlCursors()
         self._draft_plans = PlanCache()  # of a block that has changed the schema
         self._steps = BlockSteps(host)
+        self.submit = BlockCallbacks(host, self._steps, self._turn, self).submit
         self._definitions = BlockDefinitions(host, self._steps, self.cursors, self._statement)
 
     @property
@@ -113,12 +126,15 @@ class Transactions:
     def begin(self, modes: Modes, *, implicit: bool = False) -> None:
         """Open a block. Nothing is sent anywhere."""
         host = self._host
-        block = _new_block(host.settings, time.time_ns() // 1000)
-        settings = block.with_modes(host.settings, modes)
-        for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
-            settings = settings.with_value(mode, settings.get(mode))
-        host.settings = settings
-        block.modes = modes_of(settings)
+        before, begun = host.settings, self._begun
+        block = _new_block(before, time.time_ns() // 1000)
+        if begun is None or begun.before is not before or begun.asked != modes:
+            settings = block.with_modes(before, modes)
+            for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
+                settings = settings.with_value(mode, settings.get(mode))
+            begun = self._begun = _Begun(before, modes, settings, modes_of(settings))
+        host.settings = begun.settings
+        block.modes = begun.modes
         block.implicit = implicit
         self.block = block
 
@@ -383,7 +399,7 @@ class Transactions:
             raise read_only_error(plan)
         catalog = host.catalog
         commands = commands_of(plan, execution, catalog)
-        lock = self._lock(plan, commands[0])
+        lock = self.lock(plan, commands[0])
         steps = await self._steps.run(
             block,
             commands,
@@ -439,7 +455,7 @@ class Transactions:
         )
         return None if gathered is None else gathered.outcome
 
-    def _lock(self, plan: OneShard, command: Command) -> Lock | None:
+    def lock(self, plan: OneShard, command: Command) -> Lock | None:
         """What a SELECT ... FOR UPDATE or FOR SHARE waits for. Raises StatementError 25006."""
         if not plan.locking:
             return None
@@ -490,23 +506,36 @@ class Transactions:
         commits = plan.commit and not block.failed
         failure = await self._clear_temporary(block, deadline) if commits else None
         commits = commits and failure is None
-        # Whatever comes of it, the block is over.
-        self.block = None
-        self.cursors.end()
-        host.settings = block.settings
+        self.leave(block)
         try:
             if commits and block.participants:
                 await self._steps.commit(block, deadline)
         finally:
-            self._steps.forget()
-            self._forget(block)
-        if commits:
-            host.settings = block.kept
-        after = host.settings.announced_since(before)
+            self.left(block)
+        outcome = self.ended(block, before, commits=commits)
         if failure is not None:
             raise failure
         if plan.chain:
             self.begin(modes)
+        return outcome
+
+    def leave(self, block: Block) -> None:
+        """Whatever comes of it, the block is over."""
+        self.block = None
+        self.cursors.end()
+        self._host.settings = block.settings
+
+    def left(self, block: Block) -> None:
+        """Nothing of it is under way any more."""
+        self._steps.forget()
+        self._forget(block)
+
+    def ended(self, block: Block, before: Settings, *, commits: bool) -> Outcome:
+        """It has come to this end, as a client is told whose settings were `before`."""
+        host = self._host
+        if commits:
+            host.settings = block.kept
+        after = host.settings.announced_since(before)
         return Outcome("COMMIT" if commits else "ROLLBACK", parameter_status=after)
 
     async def _clear_temporary(self, block: Block, deadline: float) -> RouterError | None:

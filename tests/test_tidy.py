@@ -270,6 +270,8 @@ FLOORS: dict[str, int] = {
     "shardrouter.transactions": 1,
     "shardrouter.block_definitions": 1,
     "shardrouter.block_steps": 1,
+    "shardrouter.block_callbacks": 1,
+    "shardrouter.turn": 1,
     "shardrouter.transaction_host": 1,
     "shardrouter.transaction_answers": 1,
     "shardrouter.pgwire": 0,

@@ -15,11 +15,18 @@ NAMES: Final = (
     "tpc",
     "ycsb",
     "two_shards",
+    "scattered",
+    "bulk",
     "storm",
     "shards",
     "rows",
     "idle",
     "start",
+    "failover",
+    "overload",
+    "lost_shard",
+    "consensus",
+    "paths",
 )
 
 

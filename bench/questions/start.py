@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Final
 
-from bench.contestants import running_up
+from bench.clusters import running_up
 from bench.costs import costs_of, memory_mb, spent
 from bench.question import Answer, Question, Setting, Verdict, line_of
 
@@ -18,16 +18,17 @@ ROUTER_MB: Final = 100.0
 
 
 async def measure(setting: Setting) -> Answer:
-    rest_s = 3.0 if setting.quick else 10.0
+    rest_s = 2.0 if setting.quick else 5.0
     runs: list[dict[str, float]] = []
     for number in range(setting.rounds):
         began = time.perf_counter()
         directory = setting.directory / str(number)
-        async with running_up(directory, "shardrouter", shards=SHARDS) as started:
+        async with running_up(directory, shards=SHARDS) as up:
             ready = time.perf_counter() - began
-            before = costs_of(started.roots)
+            roots = {"router": up.router, **up.nodes}
+            before = costs_of(roots)
             await asyncio.sleep(rest_s)
-            cost, memory = spent(before, costs_of(started.roots)), memory_mb(started.roots)
+            cost, memory = spent(before, costs_of(roots)), memory_mb(roots)
         router_mb = memory.pop("router")
         cpu = max(used for name, used in cost.cpu_s.items() if name != "router") / rest_s
         runs.append(

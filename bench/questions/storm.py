@@ -8,7 +8,7 @@ from typing import Final
 from bench.contestants import OURS, POSTGRES, Started
 from bench.question import Answer, Question, Setting
 from bench.questions.writes import named
-from bench.runs import Figures, python_client
+from bench.runs import Figures, pgbench, python_client
 from bench.turns import Entry, in_turns
 
 CLIENTS: Final = (1, 16)
@@ -30,15 +30,31 @@ async def with_password(started: Started) -> None:
 
 
 async def measure(setting: Setting) -> Answer:
-    async def run(started: Started, case: str) -> Figures:
-        if started.name == POSTGRES.name:
-            address = started.address.replace("postgres@", f"postgres:{PASSWORD}@")
-            started = replace(started, address=address)
+    def proved(started: Started) -> Started:
+        if started.name != POSTGRES.name:
+            return started
+        return replace(
+            started, address=started.address.replace("postgres@", f"postgres:{PASSWORD}@")
+        )
+
+    async def by_asyncpg(started: Started, case: str) -> Figures:
+        started = proved(started)
         length, warm_up = str(setting.run_s), str(setting.warm_up_s)
         words = (started.address, "connect", case.split()[0], length, "0", warm_up)
         return await python_client(started, setting, "bench.load", *words)
 
-    entries = (Entry("shardrouter", OURS, run), Entry("PostgreSQL", POSTGRES, run))
+    async def by_pgbench(started: Started, case: str) -> Figures:
+        clients = int(case.split()[0])
+        scripts = [("SELECT 1;\n", 1.0)]
+        return await pgbench(
+            proved(started), setting, clients, "-C", scripts=scripts, protocol="simple"
+        )
+
+    entries = [
+        Entry(f"{contestant.name}, {client}", contestant, run)
+        for client, run in (("asyncpg", by_asyncpg), ("pgbench", by_pgbench))
+        for contestant in (OURS, POSTGRES)
+    ]
     return await in_turns(setting, entries, [named(n) for n in CLIENTS], with_password)
 
 

@@ -43,7 +43,7 @@ async def measure(setting: Setting) -> Answer:
         for _ in range(setting.rounds):
             for name, work in works(db).items():
                 for place, took in (await _in_turns(work, places, times)).items():
-                    runs.setdefault((name, place), []).append(_figures(took))
+                    runs.setdefault((name, place), []).append(took_figures(took))
             setting.say("a round is over")
     lines = [line_of(place, name, of) for (name, place), of in runs.items()]
     return Answer(lines, _verdicts(lines), {"shardrouter": f"{SHARDS} shards of 3 replicas"})
@@ -84,7 +84,7 @@ async def _in_turns(work: Work, places: dict[str, Keys], times: int) -> dict[str
     return took
 
 
-def _figures(took: list[float]) -> dict[str, float]:
+def took_figures(took: list[float]) -> dict[str, float]:
     return {
         "p50_ms": statistics.median(took) * 1e3,
         "p99_ms": sorted(took)[int(len(took) * 0.99)] * 1e3,

@@ -20,7 +20,6 @@ from typing import Any, ClassVar, Final, Protocol
 from jepsen_like.adapters.database import DatabaseError
 from jepsen_like.adapters.links import Links, make_links
 from jepsen_like.adapters.program import PORTS, Program, ProgramError, ending_with_us, free_port
-from jepsen_like.backends.abilities import NETNS
 from jepsen_like.backends.backend import Backend, Endpoint
 from jepsen_like.clients import Answer, ClientError
 from jepsen_like.kernel import kernel
@@ -156,11 +155,6 @@ class MemberDatabase(ABC):
     ) -> RunningMembers:
         if shutil.which(self.program) is None:
             raise DatabaseError(f"{self.program} is missing: apt-get install {self.package}")
-        if self.has_companions and backend.name != NETNS:
-            raise DatabaseError(
-                f"{self.group} needs the backend {NETNS}: what is beside a member dials it by the "
-                f"address that all know, and on {backend.name} only other hosts can."
-            )
         ports = iter(random.sample(PORTS, len(PORTS)))
         places = [self._place(backend, host, directory, ports) for host in self.hosts]
         known = Known(

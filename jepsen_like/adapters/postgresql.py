@@ -26,7 +26,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
@@ -123,13 +123,16 @@ class PostgreSQL:
     async def start(
         self, backend: Backend, directory: Path, say: Callable[[str], None]
     ) -> RunningPostgreSQL:
-        programs = find_programs(secrets.token_hex(16))
         async with AsyncExitStack() as stack:
             # Whom PostgreSQL runs as may not reach the directory of the run.
             scratch = Path(tempfile.mkdtemp(prefix="postgresql-"))
             stack.enter_context(claimed(scratch))
             stack.callback(shutil.rmtree, scratch)
+            programs = replace(
+                find_programs(secrets.token_hex(16)), password_file=scratch / "pgpass"
+            )
             programs.own(scratch)
+            programs.keep_password()
             ports = iter(random.sample(PORTS, len(PORTS)))
             listens = {
                 host: (backend.address(host), free_port(backend, host, ports))

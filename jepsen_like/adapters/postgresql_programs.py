@@ -46,11 +46,13 @@ SETTINGS: Final = {
 
 @dataclass(frozen=True)
 class Programs:
-    """`at`: their directory; `owner`: the user as whom they run, None: ours."""
+    """`at`: their directory; `owner`: the user as whom they run, None: ours; `password_file`: where
+    they find the password, which is in no command line and no setting, and so in no log."""
 
     at: Path
     owner: str | None
     password: str
+    password_file: Path = Path("pgpass")
 
     def version(self) -> str:
         said = subprocess.check_output([self.at / "postgres", "--version"], text=True)
@@ -74,6 +76,12 @@ class Programs:
         if self.owner is not None:
             entry = pwd.getpwnam(self.owner)
             os.chown(path, entry.pw_uid, entry.pw_gid)
+
+    def keep_password(self) -> None:
+        """For those that dial others: for every host, port and database."""
+        self.password_file.touch(mode=0o600)
+        self.password_file.write_text(f"*:*:*:{USER}:{self.password}\n", encoding="ascii")
+        self.own(self.password_file)
 
     async def make(self, data: Path, settings: Mapping[str, str]) -> None:
         """The files of a new database. Raises DatabaseError."""
@@ -111,14 +119,15 @@ class Programs:
             self.own(data / name)
 
     def conninfo(self, host: str, primary: Endpoint) -> str:
-        at = f"host={primary[0]} port={primary[1]} user={USER} password={self.password}"
+        at = f"host={primary[0]} port={primary[1]} user={USER} passfile={self.password_file}"
         return f"{at} application_name={host} connect_timeout=2"
 
     def base_backup(self, data: Path, primary: Endpoint) -> tuple[str, ...]:
         """The command line that copies a running primary into `data`, which is not there yet."""
         words = ("-D", str(data), "-X", "stream", "-c", "fast", "--no-sync", "-w")
         at = ("-h", primary[0], "-p", str(primary[1]), "-U", USER)
-        return ("env", f"PGPASSWORD={self.password}", *self.command("pg_basebackup", *words, *at))
+        found = f"PGPASSFILE={self.password_file}"
+        return ("env", found, *self.command("pg_basebackup", *words, *at))
 
 
 def find_programs(password: str = "") -> Programs:

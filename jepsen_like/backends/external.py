@@ -120,7 +120,7 @@ class ExternalProber(Prober):
         for pair in pairs:
             token = f"t{len(self._taken) + 1}"
             self._taken[token] = asyncio.ensure_future(self._until_arrived_at(pair))
-            sent.append(Sent(pair, is_new_connection=True, token=token))
+            sent.append(Sent(pair, True, token, len(self._taken)))
         return tuple(sent)
 
     async def _until_arrived_at(self, pair: Pair) -> None:

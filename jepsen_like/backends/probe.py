@@ -54,6 +54,8 @@ class Sent:
     pair: Pair
     is_new_connection: bool
     token: str
+    number: int
+    """They are counted as they are sent."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Prober:
         self._datagrams: Datagrams | None = None
         self._news = asyncio.Condition()
         self._tokens = 0
+        self._struck: dict[Pair, int] = {}  # the last that was sent before a reset on purpose
         self._laid = 0
         self._dials: set[asyncio.Task[None]] = set()
         self._readers: set[asyncio.Task[None]] = set()
@@ -139,12 +142,12 @@ class Prober:
             ):
                 token = self._token()
                 _say(writer, f"{token}\n")
-                sent.append(Sent((source, target), is_new_connection=False, token=token))
+                sent.append(Sent((source, target), False, token, self._tokens))
             token = self._token()
             dial = asyncio.ensure_future(self._send_once((source, target), token))
             self._dials.add(dial)
             dial.add_done_callback(self._dials.discard)
-            sent.append(Sent((source, target), is_new_connection=True, token=token))
+            sent.append(Sent((source, target), True, token, self._tokens))
         return tuple(sent)
 
     async def wait_for(self, sent: Collection[Sent], timeout_s: float) -> frozenset[str]:
@@ -228,6 +231,15 @@ class Prober:
         except TimeoutError:
             pass  # the answer says how many
         return len(ends & self._lost), len(ends)
+
+    def struck(self, pairs: Collection[Pair]) -> None:
+        """A fault ends now every connection over these links: what is on its way on one, or on one
+        that is being dialed, is lost."""
+        self._struck |= dict.fromkeys(pairs, self._tokens)
+
+    def may_be_lost(self, sent: Sent) -> bool:
+        """Whether its connection was ended on purpose after it was sent."""
+        return sent.number <= self._struck.get(sent.pair, 0)
 
     async def renew(self, pairs: Collection[Pair]) -> None:
         """Lay the standing connections over these links anew."""

@@ -105,6 +105,7 @@ class Mesh:
         self.layout = layout_of(hosts, routers_apart=routers_apart)
         self.hosts = self.layout.hosts
         self.links: dict[Pair, Link] = {pair: Link(*pair) for pair in self.layout.links}
+        self._within = {host: Link(host, host) for host in self.hosts}  # never cut, nor slow
         self._servers: list[asyncio.Server] = []
         self._streams: set[_Stream] = set()
         self._dials: dict[_Stream, asyncio.Task[None]] = {}
@@ -113,6 +114,9 @@ class Mesh:
     @property
     def pairs(self) -> tuple[Pair, ...]:
         return tuple(self.links)
+
+    def link(self, source: str, target: str) -> Link:
+        return self._within[source] if source == target else self.links[source, target]
 
     def address(self, host: str) -> str:
         return LOOPBACK
@@ -147,7 +151,8 @@ class Mesh:
         return addresses
 
     async def advertise(self, host: str, service: str, endpoint: Endpoint) -> Endpoint:
-        """One listener for all: whose process dials, the kernel says (`backends.dialer`)."""
+        """One listener for all: whose process dials, the kernel says (`backends.dialer`). Those of
+        the host itself get through whatever is cut."""
         if not can_tell():
             raise BackendError(
                 f"the backend {self.name} cannot tell here who dials {service} of {host}: all dial "
@@ -155,7 +160,7 @@ class Mesh:
             )
         routes = {
             source: _Route(self, source, host, service, endpoint, None)
-            for source in self.layout.dialers(host)
+            for source in (host, *self.layout.dialers(host))
         }
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Arrival(routes), LOOPBACK, 0)
@@ -301,11 +306,11 @@ class _Route:
 
     @property
     def out(self) -> Link:
-        return self.mesh.links[self.source, self.target]
+        return self.mesh.link(self.source, self.target)
 
     @property
     def back(self) -> Link:
-        return self.mesh.links[self.target, self.source]
+        return self.mesh.link(self.target, self.source)
 
     @property
     def is_open(self) -> bool:
@@ -317,7 +322,7 @@ class _Route:
 
 class _Arrival(asyncio.Protocol):
     """A connection at an address that all dial, until it is known whose it is. What no process
-    of another host has dialed is closed."""
+    of a host has dialed is closed."""
 
     def __init__(self, routes: Mapping[str, _Route]) -> None:
         self._routes = routes

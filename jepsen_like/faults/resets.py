@@ -58,6 +58,7 @@ class Reset:
         looks = _Looks(site, links)
         before = await looks.carries("before")
         start_ns = site.clock.now_ns()
+        site.prober.struck(links)
         await site.backend.reset(severed.pairs)
         site.say(self.name)
         learned = await looks.are_reset("after it", site.backend.layout.stations)
@@ -110,6 +111,7 @@ class HalfOpen:
         start_ns = site.clock.now_ns()
         await site.backend.cut(links)
         try:
+            site.prober.struck(links)
             await site.backend.reset([(a, b) for a, b in links if a in forgetting])
             site.say(self.name)
             gone = await looks.are_reset("at the end that forgot", forgetting)

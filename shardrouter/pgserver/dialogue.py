@@ -278,24 +278,24 @@ class Dialogue:
     def take(self, data: bytes) -> bool:
         """Handle all that came, if it is one statement as drivers send it, and nothing is under way
         or waits: what the messages would do one by one, in one go. False: nothing was done."""
-        if (
-            self.busy
-            or self.answering is not None
-            or self._unit.replies
-            or self._portals
-            or self._flushed_write
-            or self._session.status != "I"
-        ):
+        if self.busy or self.answering is not None or self._unit.replies or self._flushed_write:
+            return False
+        in_block = self._session.status != "I"
+        if in_block and not self._takes_one_more(len(data)):
+            return False
+        if self._portals and not in_block:  # something was sent without a Sync
             return False
         asked = self._round_trips.read(data)
         if asked is None:
             return False
+        if self._portals:
+            self._close_portal("")
         self._connection.begin_round_trip()
         self.busy = True
 
         def done(result: list[Outcome] | RouterError) -> None:
             self.busy = False
-            self._answer_round_trip(asked, len(data), result)
+            self._answer_round_trip(asked, len(data), result, in_block=in_block)
             self._wake()
 
         try:
@@ -306,8 +306,19 @@ class Dialogue:
             self._wake()
         return True
 
+    def _takes_one_more(self, size: int) -> bool:
+        """Whether a Bind of the unnamed portal, of so many bytes, is nothing to be refused in the
+        block."""
+        session = self._session
+        return (
+            session.status == "T"
+            and not session.has_unit
+            and len(self._portals) < PORTALS_MAX
+            and self._bound_bytes + size <= HELD_BYTES_MAX
+        )
+
     def _answer_round_trip(
-        self, asked: Asked, size: int, result: list[Outcome] | RouterError
+        self, asked: Asked, size: int, result: list[Outcome] | RouterError, *, in_block: bool
     ) -> None:
         statement, execution, is_described = asked
         formats = execution.formats
@@ -323,12 +334,23 @@ class Dialogue:
         outcome = result[0]
         if outcome.more is None and not outcome.notices and not outcome.parameter_status:
             tag = m.encode_command_complete(outcome.tag)
-            connection.send_encoded(b"".join((head, outcome.rows, tag, READY)))
+            status: Status = "I"
+            if in_block or statement.is_control:
+                status = self._session.status
+            if status != "I":  # the portal is there as long as the block is
+                portal = Portal(statement, execution.arguments, formats, size, True, outcome)
+                portal.is_spent = True
+                self._portals[""] = portal
+                self._bound_bytes += size
+            elif self._portals:  # this was the end of the block
+                self._end_unit()
+            connection.send_encoded(b"".join((head, outcome.rows, tag, READY[status])))
             return
         # There is more to say: from here on it is as if it had come message by message.
         connection.send_encoded(head)
         portal = Portal(statement, execution.arguments, formats, size, True, outcome)
         self._portals[""] = portal
+        self._bound_bytes += size
         self._unit.replies.append(PortalRun(portal))
         self.answering = _Then.READY
 
@@ -482,6 +504,9 @@ class Dialogue:
         if rows is None:
             assert statement.prepared is not None
             rows = portal.rows = RowsOut(statement.prepared.plan, outcome)
+            if portal.is_spent:
+                rows.begin(0)
+                rows.take()
             if run.described and statement.columns:
                 send(statement.row_description(portal.formats))
             if rows.is_copy:

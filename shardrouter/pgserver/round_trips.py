@@ -1,8 +1,8 @@
 """The statements of one connection that come in one go: see `shardrouter.pgwire.round_trip`.
 
 Which they are is learned from how they come: the first time a statement comes in a new way its
-messages are handled one by one, from then on together. It is only statements of one shard, for they
-are what there is much of.
+messages are handled one by one, from then on together. It is only statements of one shard, and the
+BEGIN and COMMIT around them, for they are what there is much of.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 from shardrouter.execution import Execution, Prepared
 from shardrouter.pgserver.unit import PreparedStatement
 from shardrouter.pgwire.round_trip import RoundTrip, learned, statement_bytes
-from shardrouter.planned import OneShard
+from shardrouter.planned import OneShard, TransactionControl
 from shardrouter.statement_names import STATEMENTS_MAX
 
 __all__ = ["Asked", "RoundTrips"]
@@ -70,7 +70,7 @@ class RoundTrips:
         statement = self._statements.get(name)
         if (
             statement is None
-            or not isinstance(statement.plan, OneShard)
+            or not isinstance(statement.plan, OneShard | TransactionControl)
             or statement.bound is not None
             or statement.ways >= WAYS_MAX
             or name.encode() != written

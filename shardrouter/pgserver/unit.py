@@ -93,6 +93,7 @@ class Portal(msgspec.Struct, eq=False):
     started: bool = False  # it is part of a unit, or was
     outcome: Outcome | None = None
     rows: RowsOut | None = None  # those that the client does not have yet
+    is_spent: bool = False  # and if there are none yet, it has them all
 
     def execution(self) -> Execution:
         prepared = self.statement.prepared

@@ -131,15 +131,12 @@ _COPY_DATA: Final = b"d"[0]
 
 _HEAD: Final = struct.Struct(">BI")
 _LENGTH: Final = struct.Struct(">I")
-_READY: Final[dict[Status, bytes]] = {
+READY: Final[dict[Status, bytes]] = {
     "I": encode(ReadyForQuery("I")),
     "T": encode(ReadyForQuery("T")),
     "E": encode(ReadyForQuery("E")),
 }
-
-
-READY: Final = _READY["I"]
-"""A ReadyForQuery of a session that is in no block."""
+"""ReadyForQuery, encoded."""
 
 
 class Connection:
@@ -498,7 +495,7 @@ class Connection:
 
     def ready(self, status: Status = "I") -> None:
         """Say that the next statement may come, and how the session stands."""
-        self.send_encoded(_READY[status])
+        self.send_encoded(READY[status])
 
     def fail(self, report: Report, status: Status = "I") -> None:
         """Answer the event under way with an error: skip to Sync, or be ready at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -12,10 +13,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from bench.__main__ import main
+from bench.__main__ import keep, main
 from bench.chart import chart
-from bench.costs import costs_of, memory_mb, spent
-from bench.page import kept, page, tables
+from bench.costs import costs_of, forget_peaks, memory_mb, peak_memory_mb, spent
+from bench.page import flame_name, kept, page, tables
 from bench.question import Answer, Line, Measured, Question, Setting, Verdict, against, line_of
 from bench.questions import NAMES, questions
 
@@ -79,6 +80,13 @@ def test_a_verdict_is_met_on_its_side(sign: str, met: bool) -> None:
     assert verdict.is_met is met
 
 
+def test_a_verdict_says_by_which_share_of_the_target_it_is_missed() -> None:
+    assert Verdict("x", 2, "<=", 1.6).missed_by == pytest.approx(0.25)
+    assert Verdict("x", 0.6, ">=", 0.8).missed_by == pytest.approx(0.25)
+    assert Verdict("x", 0.8, ">=", 0.8).missed_by == 0
+    assert Verdict("x", 1, "<=", 0).missed_by == math.inf
+
+
 def test_a_table_names_everyone_and_every_figure() -> None:
     said = tables(QUESTION, measured())
     assert "| **1 client**<br>a & b | 150 (100 to 300) | 20 | 20% | router 7 |" in said
@@ -99,8 +107,25 @@ def test_the_page_is_made_of_what_is_kept(tmp_path: Path) -> None:
     text = path.read_text()
     assert text.index("## Targets") < text.index("## How fast is it?")
     assert "![How fast is it?](docs/how.svg)" in text
+    assert "Of a quick run" in text
+    assert "| commit | abc |" in text
+    assert "1 of 1 met." in text
+    assert text.index("## What each change bought") > text.index("docs/how.svg")
     assert "Why?" not in text
     assert kept(tmp_path / "docs", [QUESTION]) == [(QUESTION, measured())]
+
+
+def test_a_flame_graph_of_an_answer_stands_on_the_page_and_beside_it(tmp_path: Path) -> None:
+    title = "router, INSERT of 64 clients"
+    one = msgspec.structs.replace(
+        measured(), answer=msgspec.structs.replace(answer(), flames={title: {"a;b": 3}})
+    )
+    keep(tmp_path, QUESTION, one)
+    assert (tmp_path / "how-router-insert-of-64-clients.svg").exists()
+    path = tmp_path / "docs.md"
+    page(path, tmp_path, kept(tmp_path, [QUESTION]))
+    assert f"![{title}](docs/{flame_name('how', title)})" in path.read_text()
+    assert "3 samples" in (tmp_path / "docs" / flame_name("how", title)).read_text()
 
 
 def test_a_drawing_has_a_bar_for_each_line_in_proportion() -> None:
@@ -151,7 +176,26 @@ def test_costs_are_of_a_whole_tree_of_processes_the_ended_ones_too(tmp_path: Pat
         ended = costs_of(roots)
         process.stdin.close()
     assert running.cpu_s["root"] >= 0.3
+    assert 0 < running.system_s["root"] < running.cpu_s["root"]
     assert spent(running, ended).cpu_s["root"] >= 0
+
+
+def test_the_peak_of_a_process_is_what_it_had_since_it_was_forgotten() -> None:
+    """50 MB that it has given back count, until they are forgotten."""
+    program = (
+        "x = bytearray(50_000_000); x[::4096] = b'x' * len(x[::4096]); del x; print(); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        roots = {"one": process.pid}
+        large = peak_memory_mb(roots)["one"]
+        forget_peaks(roots)
+        small = peak_memory_mb(roots)["one"]
+        process.communicate(b"\n")
+    assert large - small > 45
 
 
 def test_a_process_below_another_that_is_named_too_counts_once() -> None:

@@ -66,16 +66,22 @@ async def test_each_link_is_ruled_apart_at_one_address() -> None:
         assert delivered["a", "c"] == delivered["b", "c"] == 1
 
 
-async def test_who_is_no_process_of_another_host_is_not_carried_on() -> None:
-    async with advertised("a", "b") as (mesh, service, at):
+async def test_who_is_a_process_of_no_host_is_not_carried_on() -> None:
+    async with advertised("a", "b") as (_, service, at):
         reader, writer = await asyncio.open_connection(*at)  # this process is on no host
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             async with asyncio.timeout(WAIT_S):
                 await reader.readexactly(1)
         writer.close()
-        async with dialing(mesh, "b", at):
-            pass
         assert not service.connections
+
+
+async def test_processes_of_one_host_reach_each_other_whatever_is_cut() -> None:
+    async with advertised("a", "b") as (mesh, service, at):
+        await mesh.cut(mesh.pairs)
+        async with dialing(mesh, "b", at):
+            await service.until(lambda: service.received == b"b")
+        assert set((await mesh.delivered()).values()) == {0}, "no link was taken"
 
 
 async def test_without_the_kernels_list_the_backend_says_so(

@@ -18,7 +18,7 @@ from jepsen_like.history import Operation, read_jsonl
 from jepsen_like.judge import judge
 from jepsen_like.models import CasRegister
 from jepsen_like.recording import Recording
-from jepsen_like.runner import HarnessError, record
+from jepsen_like.runner import HarnessError, Unfinished, record
 from jepsen_like.spec import Test
 from jepsen_like.workloads.register import INITIAL
 from tests.jepsen_like.networks import require_namespaces
@@ -260,3 +260,23 @@ def processes_that_name(text: str) -> list[str]:
         if text in line:
             found.append(line)
     return found
+
+
+@dataclass(frozen=True)
+class Endless(faults.Healthy):
+    """A fault of a test's own that waits for what never comes."""
+
+    def drawn(self, hosts: Sequence[str], rng: random.Random) -> Endless:
+        return self
+
+    async def run(self, site: faults.Site) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_run_that_would_never_end_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jepsen_like.runner.PATIENCE_S", 1.0)
+    test = replace(register_test(), faults=[Endless(0.5)])
+    with pytest.raises(Unfinished, match="did not come to its end within 2 s of its own time"):
+        await record(test, directory=tmp_path)

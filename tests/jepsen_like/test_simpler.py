@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,15 @@ from jepsen_like.faults.processes import ProcessFault
 from jepsen_like.faults.targets import Host, Hosts
 from jepsen_like.load import Arrival, Call
 from jepsen_like.schedule import Schedule
-from jepsen_like.simpler import flat, in_words, simpler_forms, simplest, spans
+from jepsen_like.simpler import (
+    Simplest,
+    flat,
+    in_a_sentence,
+    in_words,
+    simpler_forms,
+    simplest,
+    spans,
+)
 
 HOSTS = ("n1", "n2", "n3", "n4", "n5")
 RATE = 20
@@ -218,16 +227,37 @@ def test_a_schedule_in_words() -> None:
         KINDS[2](),
         faults.kill(faults.host("n2"), hold="1s", rest="0s"),
     ]
-    schedule = Schedule(draw(planned, HOSTS, random.Random(1)), 2, ((0, 3), (6, 7)), 4)
+    schedule = Schedule(draw(planned, HOSTS, random.Random(1)), 2, ((0, 12), (16, 17)), 4)
     calls = calls_for(schedule)
-    assert in_words(schedule, calls) == [
+    told = [
         "    0.0 s  healthy for 1 s",
         "    1.0 s  partition isolate(leader of shard-1) for 5 s, then 3 s without a fault",
         "    9.0 s  kill -9 n2 for 1 s",
-        "meanwhile up to 4 calls of w 0, w 1, w 2",
+    ]
+    assert in_words(schedule, calls) == [
+        *told,
+        "meanwhile up to 13 calls of w 0, w 1, w 2, w 3, w 4 and 1 other keys",
         "connections of each host: 2; order of the loop: 4",
     ]
     assert in_words(Schedule((), 1, (), 0), calls)[:2] == [
         "no fault at all",
         "meanwhile no calls; only the final reads",
     ]
+    calls[1] = replace(calls[1], call=Call("cas", 3, (7, 8), "w"))
+    calls[2] = replace(calls[2], call=Call("write", 3, 9, "w"))
+    few = replace(schedule, operations=((1, 4),))
+    assert in_words(few, calls) == [
+        *told,
+        "meanwhile, as long as the faults go on:",
+        f"{calls[1].at_ns / 1e9:7.1f} s  {calls[1].host}: cas 7 -> 8 of w 3",
+        f"{calls[2].at_ns / 1e9:7.1f} s  {calls[2].host}: write 9 of w 3",
+        f"{calls[3].at_ns / 1e9:7.1f} s  {calls[3].host}: read of w 3",
+        "connections of each host: 2; order of the loop: 4",
+    ]
+
+
+@pytest.mark.parametrize(("left", "sentence"), [(1, "1 is needed"), (2, "2 are needed")])
+def test_how_far_it_came_in_a_sentence(left: int, sentence: str) -> None:
+    schedule = schedule_of(random.Random(5))
+    found = Simplest(replace(schedule, faults=schedule.faults[:left]), 9, is_done=True)
+    assert in_a_sentence(found, schedule) == f"of 26 faults {sentence}, found in 9 runs"

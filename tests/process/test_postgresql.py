@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from jepsen_like.load import Call
 from jepsen_like.result import RunResult
 from jepsen_like.runner import run
 from jepsen_like.spec import Test
+from jepsen_like.spec_files import load_test
 from tests.jepsen_like.networks import require_namespaces
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -129,3 +131,21 @@ def test_a_failover_loses_what_only_the_old_primary_had(
     said = (tmp_path / "logs" / "failover.log").read_text()
     assert "is primary now" in said
     assert ("its agent stops it" in said) == (setup.fence_after is not None)
+    logs = "".join(path.read_text() for path in (tmp_path / "logs").glob("*.log"))
+    assert "passfile=" in logs, "a server says which setting was changed"
+    assert "password=" not in logs
+
+
+@pytest.mark.nightly
+def test_a_standby_that_is_cut_off_answers_what_is_old(tmp_path: Path) -> None:
+    test = replace(load_test("examples/postgresql.py:standby"), backend="proxy")
+    result = run(test, out=tmp_path)
+    (cut,) = result.faults
+    assert cut.verified, cut.evidence
+    assert (cut.role_before, cut.role_after) == ("follower", "follower")
+    verdicts = {verdict.check: verdict for verdict in result.verdicts}
+    assert verdicts["lost writes"].validity == "valid", verdicts["lost writes"].reason
+    assert verdicts["linearizable"].validity == "invalid"
+    assert verdicts["staleness"].validity == "valid", verdicts["staleness"].reason
+    stalest_ns = max(read.stale_ns for reads in result.reads for read in reads.worst)
+    assert stalest_ns > 1e9, "it was cut off for 8 s"

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from jepsen_like import checks, faults, leader_of, load, workloads
-from jepsen_like.adapters.database import DatabaseError
 from jepsen_like.adapters.members import Refused
 from jepsen_like.adapters.redis import Redis, RespConnection, RespError
-from jepsen_like.backends.proxy import Mesh
 from jepsen_like.load import Call
 from jepsen_like.result import RunResult
 from jepsen_like.runner import run
@@ -73,20 +71,11 @@ async def test_only_what_surely_did_nothing_is_refused(said: bytes, error: type[
     shutil.which("redis-server") is None,
     reason="redis-server is missing: apt-get install redis-server",
 )
-async def test_a_backend_that_cannot_do_it_is_refused(tmp_path: Path) -> None:
-    mesh = Mesh(Redis().hosts)
-    with pytest.raises(DatabaseError, match="redis needs the backend netns"):
-        await Redis().start(mesh, tmp_path, lambda _: None)
-    await mesh.close()
-
-
-@pytest.mark.skipif(
-    shutil.which("redis-server") is None,
-    reason="redis-server is missing: apt-get install redis-server",
-)
 @pytest.mark.long
-def test_a_failover_loses_what_only_the_old_master_had(tmp_path: Path) -> None:
-    require_namespaces()
+@pytest.mark.parametrize("backend", ["netns", pytest.param("proxy", marks=pytest.mark.nightly)])
+def test_a_failover_loses_what_only_the_old_master_had(tmp_path: Path, backend: str) -> None:
+    if backend == "netns":
+        require_namespaces()
     test = Test(
         name="redis",
         db=Redis(),
@@ -98,7 +87,7 @@ def test_a_failover_loses_what_only_the_old_master_had(tmp_path: Path) -> None:
         ],
         checks=[checks.lost_writes(), checks.linearizable()],
         seed=5,
-        backend="netns",
+        backend=backend,
     )
     result: RunResult = run(test, out=tmp_path)
     (cut,) = result.faults

@@ -5,23 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
-from typing import cast
 
 import pytest
 
-from bench.hot_path import SQL, Bench, KnownSchema, MemoryLoop, served
-from nodes.protocol import Aborted, Done, Fence, Read, StatementResult, Value, Write
-from shardrouter.catalogs.asking import Catalogs
+from bench.hot_path import SQL, Bench, MemoryLoop, served
+from nodes.protocol import Aborted, Done, Fence, Read, StatementResult, Write
 from shardrouter.errors import OutcomeUnknown, RouterError
-from shardrouter.execution import Execution, Outcome
-from shardrouter.finishing import Finishing
-from shardrouter.plan_cache import PlanCache
-from shardrouter.role_store import RoleStore
-from shardrouter.schema import Schema
-from shardrouter.session import Backend, Session
+from shardrouter.session import Session
 from shardrouter.shards import Shards
-from shardrouter.tasks import Tasks
+from tests.shardrouter.on_the_way import Heard, sent, session_on
 from tests.shardrouter.scripted import Cut, Hold, Reply, advance, run, scripted
 
 CALLS_MAX = {"select": 35, "insert": 44, "update": 44}
@@ -30,11 +22,6 @@ them. Of these the wire has about 16."""
 
 ROW = Done((StatementResult(1, b"", (("a",),)),), 1)
 WRITTEN = Done((StatementResult(1),), 1)
-ARGUMENTS: dict[str, tuple[Value, ...]] = {
-    "select": (1,),
-    "insert": (1, "a"),
-    "update": (1, "a"),
-}
 
 
 def test_a_prepared_statement_makes_few_calls() -> None:
@@ -71,45 +58,10 @@ def test_an_ended_statement_leaves_nothing_to_the_collector(kind: str) -> None:
         assert runner.run(measure()) < 50
 
 
-class Heard:
-    """What became of one statement, of which one is heard at most."""
-
-    def __init__(self) -> None:
-        self.results: list[list[Outcome] | RouterError] = []
-        self.done = asyncio.Event()
-
-    def hear(self, result: list[Outcome] | RouterError) -> None:
-        self.results.append(result)
-        self.done.set()
-
-    async def result(self) -> list[Outcome] | RouterError:
-        await self.done.wait()
-        await asyncio.sleep(0)
-        [result] = self.results
-        return result
-
-    async def error(self) -> RouterError:
-        result = await self.result()
-        assert isinstance(result, RouterError)
-        return result
-
-    async def outcome(self) -> Outcome:
-        result = await self.result()
-        assert not isinstance(result, RouterError), result
-        return result[0]
-
-
 async def begun(shards: Shards, kind: str) -> tuple[Session, Heard]:
     """A statement that was prepared, on its way."""
-    schema, roles = cast("Schema", KnownSchema()), RoleStore(shards, b"")
-    catalogs = Catalogs(schema, roles)
-    backend = Backend(
-        shards, schema, Tasks(), PlanCache(), roles, catalogs, Finishing(random.Random(1))
-    )
-    session, heard = Session(backend), Heard()
-    prepared = await session.prepare(SQL[kind])
-    session.execute_unit([Execution(prepared, ARGUMENTS[kind])], heard.hear)
-    return session, heard
+    session = session_on(shards)
+    return session, await sent(session, kind)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""When `bench.overload` says that a router has recovered: rules, on tenths of seconds made by
-hand."""
+"""When the question `overload` says that a router has recovered: rules, on tenths of seconds
+made by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.overload import WINDOW, recovery_s
+from bench.questions.overload import WINDOW, recovery_s
 
 CALM_P99_MS = 10.0
 TENTHS = 3 * WINDOW

@@ -25,8 +25,9 @@ from shardrouter.schema import Schema
 from shardrouter.session import Backend, Session
 from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
+from tests.shardrouter.on_the_way import Heard
 from tests.shardrouter.scripted import Hold, advance, run, scripted
-from tests.shardrouter.test_hot_path import ROW, Heard
+from tests.shardrouter.test_hot_path import ROW
 
 
 class Crowd:

@@ -59,14 +59,19 @@ class Kept(asyncio.Transport):
         self.is_closed = True
 
 
-async def heard(pieces: Sequence[Sequence[bytes]], *, at_once: bool) -> list[bytes]:
-    """What a client hears to each of `pieces`, whose parts come one after the other."""
+async def heard(
+    pieces: Sequence[Sequence[bytes]], *, at_once: bool, in_block: bool = False
+) -> list[bytes]:
+    """What a client hears to each of `pieces`, whose parts come one after the other; `in_block`:
+    in a transaction block, from where something is not there `BEFORE`."""
     database = Database(answer_at_once=at_once)
     server, transport = PgServer(database.session, host="127.0.0.1", port=0), Kept()
     client = server.accept()
     client.connection_made(transport)
     answers = []
-    for piece in pieces:
+    for number, piece in enumerate(pieces):
+        if in_block and number == len(BEFORE):
+            database.status = "T"
         for part in piece:
             if not transport.is_closed:
                 client.data_received(part)
@@ -98,6 +103,7 @@ RIGHT = [
     m.Bind("", "", (0,), (b"1",), ()),
     m.Bind("", "add", (1, 0), (b"\0\0\0\1", b"one"), ()),  # there is one
 ]
+ADD_ONE = m.Bind("", "add", (1, 0), (b"\0\0\0\x09", b"nine"), ())
 FORMATS = st.sampled_from([(), (0,), (1,), (1, 0), (2,)])
 VALUES = st.sampled_from(
     [
@@ -149,27 +155,36 @@ OTHERS = st.sampled_from(
 @given(
     st.lists(st.one_of(round_trips(), round_trips(), round_trips(), OTHERS), max_size=10),
     st.booleans(),
+    st.booleans(),
 )
-def test_it_is_answered_alike(said: list[list[bytes]], at_once: bool) -> None:
+def test_it_is_answered_alike(said: list[list[bytes]], at_once: bool, in_block: bool) -> None:
     said = [each for piece in said for each in (piece, piece)]  # the second time it is known
     logging.disable(logging.CRITICAL)  # of broken protocol
     try:
         whole = asyncio.run(
-            heard([*BEFORE, *([b"".join(piece)] for piece in said)], at_once=at_once)
+            heard(
+                [*BEFORE, *([b"".join(piece)] for piece in said)],
+                at_once=at_once,
+                in_block=in_block,
+            )
         )
-        pieces = asyncio.run(heard([*BEFORE, *said], at_once=at_once))
+        pieces = asyncio.run(heard([*BEFORE, *said], at_once=at_once, in_block=in_block))
     finally:
         logging.disable(logging.NOTSET)
     assert whole[1:] == pieces[1:], "but for the key of the greeting"
 
 
+@pytest.mark.parametrize("in_block", [False, True])
 @pytest.mark.parametrize("between", [(), (m.Describe(m.Target.PORTAL, ""),)])
 @pytest.mark.parametrize(
     "bind",
     RIGHT,
 )
 def test_it_is_learned_and_taken(
-    bind: m.Bind, between: tuple[m.Describe, ...], monkeypatch: pytest.MonkeyPatch
+    bind: m.Bind,
+    between: tuple[m.Describe, ...],
+    in_block: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     taken: list[bool] = []
     take = Dialogue.take
@@ -180,9 +195,23 @@ def test_it_is_learned_and_taken(
 
     monkeypatch.setattr(Dialogue, "take", look)
     said = b"".join(of(bind, *between, m.Execute("", 0), m.Sync()))
-    *_, first, second = asyncio.run(heard([*BEFORE, [said], [said]], at_once=False))
-    assert taken[-2:] == [False, True]
-    assert second == first
+    said_twice = [*BEFORE, [said], [said]]
+    *_, first, second = asyncio.run(heard(said_twice, at_once=False, in_block=in_block))
+    has_failed = in_block and bind is RIGHT[-1]  # what comes then is not looked at in one go
+    assert taken[-2:] == [False, not has_failed]
+    assert second == first or has_failed
+
+
+async def test_in_a_block_its_portal_stays_and_has_been_read() -> None:
+    """As PostgreSQL: another Execute of it has no rows left; one of a write is an error."""
+    for bind, told in ((RIGHT[0], b"SELECT 0"), (ADD_ONE, b"55000")):
+        said = b"".join(of(bind, m.Execute("", 0), m.Sync()))
+        pieces = [*BEFORE, [said], of(m.Query("DELETE FROM t WHERE id = 9")), [said]]
+        *_, last = await heard(
+            [*pieces, of(m.Execute("", 0), m.Sync())], at_once=True, in_block=True
+        )
+        assert told in last
+        assert b"one" not in last
 
 
 async def test_what_is_skipped_is_none() -> None:

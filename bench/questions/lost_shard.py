@@ -1,8 +1,6 @@
 """What a shard without a quorum does to the others: the latency of their statements, before and
 while it has none.
 
-    python -m bench.lost_shard            [--rounds 6] [--seconds 4]
-
 Five node processes: shard-1, and the catalog, on three of them, shard-2 on the other two, of which
 one is stopped (SIGSTOP) and goes on, in turns. The router has a process of its own; clients come
 over the wire. Statements for either shard arrive by chance at a rate of their own, on connections
@@ -14,29 +12,33 @@ machine does meets both.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-import statistics
 import struct
-import tempfile
 import time
 from collections import deque
-from pathlib import Path
-from typing import Any, Final, cast
+from dataclasses import dataclass, field
+from typing import Final, cast
 
-import click
-
-from bench.machine import commit, cpu_seconds, machine
-from bench.overload import child, said
-from nodes.config import format_cluster
-from nodes.local_cluster import LocalCluster, free_ports, new_cluster_config
+from bench.clusters import new_config, running_nodes
+from bench.machine import cpu_seconds
+from bench.open_router import child, said
+from bench.question import Answer, Question, Setting, Verdict, line_of
+from nodes.local_cluster import LocalCluster
 from shardrouter.pgwire import messages as m
 from shardrouter.router import Router
 
-__all__ = ["TARGET", "measure"]
-
-TARGET: Final = 1.2
+RATIO: Final = 1.2
 """Times the p99 of before, at most."""
+
+PLACEMENT: Final = {
+    "meta": ("n1", "n2", "n3"),
+    "shard-1": ("n1", "n2", "n3"),
+    "shard-2": ("n4", "n5"),
+}
+NODES: Final = ("n1", "n2", "n3", "n4", "n5")
+LOST: Final = "n5"
+PHASE_S: Final = 4.0
+"""Of either state, in each round."""
 
 ROWS: Final = 200
 CONNECTIONS: Final = 300
@@ -139,102 +141,94 @@ def _p99_ms(took: list[float]) -> float:
     return sorted(took)[int(len(took) * 0.99)] * 1000 if took else float("inf")
 
 
-async def _compare(
-    cluster: LocalCluster,
-    router: tuple[int, int],
-    keys: dict[str, list[int]],
-    rounds: int,
-    seconds: float,
-) -> dict[str, Any]:
-    """router: its pid, and its port."""
-    pid, port = router
-    healthy, other = Load(keys["shard-1"], 1), Load(keys["shard-2"], 2)
-    for load in (healthy, other):
-        await load.connect(port)
-    running = [asyncio.ensure_future(load.run()) for load in (healthy, other)]
+@dataclass
+class Found:
+    """One dictionary of figures for each round."""
 
-    async def phase(length: float) -> list[float]:
+    before: list[dict[str, float]] = field(default_factory=list)
+    lost: list[dict[str, float]] = field(default_factory=list)
+    failed: dict[str, int] = field(default_factory=dict)
+    """Statements of the healthy shard, by SQLSTATE."""
+
+
+async def _compare(
+    setting: Setting, cluster: LocalCluster, pid: int, healthy: Load, other: Load
+) -> Found:
+    """pid: the router's."""
+    found = Found()
+    length = 0.5 if setting.quick else PHASE_S
+
+    async def phase(seconds: float) -> list[float]:
         healthy.took = []
-        await asyncio.sleep(length)
+        await asyncio.sleep(seconds)
         return healthy.took
 
-    found: dict[str, list[float]] = {"before": [], "at_the_loss": [], "while": []}
-    before = while_lost = 0
-    busy = {"before": 0.0, "while": 0.0}
-
-    async def measured(name: str) -> None:
+    async def measured() -> dict[str, float]:
+        other.took = []
         used = cpu_seconds(pid)
-        found[name].append(_p99_ms(await phase(seconds)))
-        busy[name] += (cpu_seconds(pid) - used) / seconds / rounds
+        took = await phase(length)
+        return {
+            "p99_ms": _p99_ms(took),
+            "per_second": len(took) / length,
+            "router_cores": (cpu_seconds(pid) - used) / length,
+            "answers_of_the_other": float(len(other.took)),
+        }
 
+    running = [asyncio.ensure_future(load.run()) for load in (healthy, other)]
     try:
         await phase(SETTLE_S)
-        for _ in range(rounds):
-            other.took = []
-            await measured("before")
-            before += len(other.took)
-            cluster.node("n5").pause()
-            found["at_the_loss"].append(_p99_ms(await phase(SETTLE_S)))
-            other.took = []
-            await measured("while")
-            while_lost += len(other.took)
-            cluster.node("n5").resume()
+        for number in range(setting.rounds):
+            found.before.append(await measured())
+            cluster.node(LOST).pause()
+            at_the_loss = _p99_ms(await phase(SETTLE_S))
+            found.lost.append({**await measured(), "p99_ms_at_the_loss": at_the_loss})
+            cluster.node(LOST).resume()
             await phase(SETTLE_S)
+            setting.say(
+                f"round {number + 1}: p99 {found.before[-1]['p99_ms']:.1f} ms before, "
+                f"{found.lost[-1]['p99_ms']:.1f} while it is lost"
+            )
     finally:
         for task in running:
             task.cancel()
-    medians = {f"p99_ms_{name}": round(statistics.median(of), 2) for name, of in found.items()}
-    return medians | {
-        "ratio": round(medians["p99_ms_while"] / medians["p99_ms_before"], 3),
-        "router_cores": {name: round(cores, 3) for name, cores in busy.items()},
-        "failed": healthy.failed,
-        "answers_of_the_other_before": before,
-        "answers_of_the_other_while": while_lost,
-        "p99_ms_of_each_round": {name: [round(p99, 2) for p99 in of] for name, of in found.items()},
-    }
+        await asyncio.wait(running)
+    found.failed = healthy.failed
+    return found
 
 
-async def measure(directory: Path, rounds: int, seconds: float) -> dict[str, Any]:
-    """Medians over the rounds, in milliseconds, and their ratio."""
-    *ports, router_port = free_ports(6)
-    first = ["n1", "n2", "n3"]
-    config = new_cluster_config(
-        placement={"meta": first, "shard-1": first, "shard-2": ["n4", "n5"]},
-        ports=ports,
-        router_port=router_port,
+async def measure(setting: Setting) -> Answer:
+    config = new_config(2, NODES, placement=PLACEMENT)
+    async with (
+        running_nodes(setting.directory, config) as running,
+        child("bench.open_router", str(running.path)) as router,
+    ):
+        port = int(await said(router))
+        keys: dict[str, list[int]] = {}
+        async with Router.open(running.path) as db:
+            for key in range(ROWS):
+                keys.setdefault((await db.where("bench", key)).shard, []).append(key)
+        healthy, other = Load(keys["shard-1"], 1), Load(keys["shard-2"], 2)
+        for load in (healthy, other):
+            await load.connect(port)
+        found = await _compare(setting, running.cluster, router.pid, healthy, other)
+    lines = [
+        line_of("shard-1", f"before shard-2 loses its quorum, {RATE:g}/s for each", found.before),
+        line_of("shard-1", f"while {CONNECTIONS} statements wait for it", found.lost),
+    ]
+    before, lost = (line.figures["p99_ms"].median for line in lines)
+    ratio = Verdict(
+        "p99 while another shard is lost, of before", round(lost / before, 3), "<=", RATIO
     )
-    path = directory / "cluster.toml"
-    path.write_text(format_cluster(config))
-    async with LocalCluster(config, directory) as cluster:
-        await cluster.start()
-        async with child("bench.overload", "--route", str(path)) as router:
-            port = int(await said(router))
-            keys: dict[str, list[int]] = {}
-            async with Router.open(path) as db:
-                for key in range(ROWS):
-                    keys.setdefault((await db.where("bench", key)).shard, []).append(key)
-            return await _compare(cluster, (router.pid, port), keys, rounds, seconds)
+    failed = Verdict(
+        "statements of the healthy shard that failed", sum(found.failed.values()), "<=", 0,
+        ", ".join(f"{count} with {code}" for code, count in found.failed.items()),
+    )  # fmt: skip
+    return Answer(lines, [ratio, failed], {"shardrouter": "2 shards, of 3 and of 2 replicas"})
 
 
-@click.command()
-@click.option("--rounds", default=6, show_default=True)
-@click.option("--seconds", default=4.0, show_default=True, help="Of each state, in each round.")
-@click.option("--quick", is_flag=True, help="One short round: does it run at all?")
-@click.option("--out", type=click.Path(path_type=Path), default=None)
-def main(rounds: int, seconds: float, quick: bool, out: Path | None) -> None:
-    """Compare a shard's latencies before and while another has no quorum."""
-    if quick:
-        rounds, seconds = 1, 0.5
-    with tempfile.TemporaryDirectory(prefix="bench-lost-shard-") as directory:
-        found = asyncio.run(measure(Path(directory), rounds, seconds))
-    for name, value in found.items():
-        click.echo(f"{name:30} {value}")
-    click.echo(f"target of the ratio: at most {TARGET}")
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        content = {"machine": machine(), "commit": commit(), "results": found}
-        (out / "lost_shard.json").write_text(json.dumps(content, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+QUESTION: Final = Question(
+    "lost-shard",
+    "What does a shard without a quorum do to the statements of another?",
+    "p99_ms",
+    measure,
+)

@@ -1,0 +1,88 @@
+"""`count(*)` of a table over eight shards, beside one of as many rows that is whole on its home.
+
+The router is embedded, and there is one client. The two tables have the same rows and take turns,
+once where the table is read in no time and what counts is what it takes to ask, and once where it
+takes long.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from bench.clusters import routed
+from bench.question import Answer, Line, Question, Setting, Verdict, line_of
+from bench.questions.two_shards import took_figures
+from shardrouter.router import Router
+
+RATIO: Final = 1.6
+"""Times the latency on one shard, at most."""
+
+SHARDS: Final = 8
+SIZES: Final = (1_000, 100_000)
+COUNTS: Final = 100
+"""Of each table in a round; a third of the large ones."""
+
+HOME: Final = "one shard"
+OVER_ALL: Final = f"{SHARDS} shards"
+_TABLES: Final = {HOME: ("home", " WITH (home = true)"), OVER_ALL: ("spread", "")}
+
+
+async def measure(setting: Setting) -> Answer:
+    counts = COUNTS // 5 if setting.quick else COUNTS
+    lines: list[Line] = []
+    async with routed(setting.directory, SHARDS) as (_, db):
+        for size in SIZES:
+            await _fill(db, size)
+            setting.say(f"two tables of {size} rows are there")
+        runs: dict[tuple[str, int], list[dict[str, float]]] = {}
+        for number in range(setting.rounds):
+            for size in SIZES:
+                times = counts if size == SIZES[0] else counts // 3
+                for place, took in (await _counted(db, size, times)).items():
+                    runs.setdefault((place, size), []).append(took_figures(took))
+            setting.say(f"round {number + 1} is over")
+    for size in SIZES:
+        lines += [line_of(place, _case(size), runs[place, size]) for place in _TABLES]
+    p50 = {(line.contestant, line.case): line.figures["p50_ms"].median for line in lines}
+    verdicts = [
+        Verdict(
+            f"p50 of count(*) over {OVER_ALL}, of that on one, {_case(size)}",
+            round(p50[OVER_ALL, _case(size)] / p50[HOME, _case(size)], 2),
+            "<=",
+            RATIO,
+        )
+        for size in SIZES
+    ]
+    return Answer(lines, verdicts, {"shardrouter": f"{SHARDS} shards of 3 replicas"})
+
+
+def _case(size: int) -> str:
+    return f"{size:,} rows"
+
+
+async def _fill(db: Router, size: int) -> None:
+    for name, placement in _TABLES.values():
+        table = f"{name}_{size}"
+        await db.execute(f"CREATE TABLE {table} (id bigint PRIMARY KEY, n bigint){placement}")
+        await db.copy_records_to_table(table, records=[(key, key % 7) for key in range(size)])
+
+
+async def _counted(db: Router, size: int, times: int) -> dict[str, list[float]]:
+    """Seconds of each, one place after the other: whatever else the machine does meets both."""
+    took: dict[str, list[float]] = {place: [] for place in _TABLES}
+    for _ in range(times):
+        for place, (name, _placement) in _TABLES.items():
+            began = time.perf_counter()
+            counted = await db.fetchval(f"SELECT count(*) FROM {name}_{size}")
+            took[place].append(time.perf_counter() - began)
+            assert counted == size
+    return took
+
+
+QUESTION: Final = Question(
+    "scattered",
+    f"How much longer does count(*) take over {SHARDS} shards than over one?",
+    "p50_ms",
+    measure,
+)
