@@ -152,6 +152,7 @@ def pacelc(
     \b
       jepsen-like pacelc --quick
       jepsen-like pacelc --db corners
+      jepsen-like pacelc --backend sim --seed 1
       jepsen-like pacelc --db etcd
       jepsen-like pacelc --seed 7 --json
     """
@@ -169,10 +170,13 @@ def pacelc(
         sys.exit(EXIT_CODES[validity])
     words = ["pacelc", *(["--db", db] if db != "shardrouter" else [])]
     words += ["--quick"] if quick else []
-    test = experiment.pacelc_test(named_database(db), quick=quick)
+    if backend == SIM:
+        test = experiment.simulated_test(named_database(db))
+    else:
+        test = experiment.pacelc_test(named_database(db), quick=quick)
 
     def show(result: RunResult) -> None:
-        beside = corner_labels(result.seed) if test.backend == SIM or backend == SIM else ()
+        beside = corner_labels(result.seed) if test.backend == SIM else ()
         _print_labels((*result.labels, *beside), result.validity, result.verdicts, is_json)
 
     carry_out(test, words, seed, out, backend, keep, show=show)

@@ -16,15 +16,17 @@ from rich.table import Table
 
 from jepsen_like import faults, load
 from jepsen_like.adapters.database import LevelledDatabase, Promise
+from jepsen_like.backends.abilities import AUTO, SIM
 from jepsen_like.checks.corners import OperationClass
 from jepsen_like.checks.experiment import Pacelc, pacelc
 from jepsen_like.checks.values import availability, recovery
 from jepsen_like.faults import leader_of
 from jepsen_like.result import ClassLabel, Validity
 from jepsen_like.spec import Test
-from jepsen_like.workloads.levels import levelled_register, read_at
+from jepsen_like.workloads.levels import LevelledRegister, levelled_register, read_at
+from jepsen_like.workloads.register import RegisterMix
 
-__all__ = ["as_json", "in_words", "labels_of", "pacelc_test", "table"]
+__all__ = ["as_json", "in_words", "labels_of", "pacelc_test", "simulated_test", "table"]
 
 RATE: Final = 240.0
 RATE_PER_LEVEL: Final = 60.0
@@ -39,6 +41,21 @@ DEADLINE: Final = "1s"
 """A router notices in half a second that nodes fell silent."""
 
 SWEEP: Final = ("5ms", "20ms", "50ms")
+
+SIMULATED_RATE: Final = 175.0
+SIMULATED_CLIENTS: Final = 75
+SIMULATED_WRITES: Final = 0.14
+SIMULATED_CALLS_PER_KEY: Final = 300
+SIMULATED_CUT: Final = "50.5s"
+SIMULATED_SWEEP: Final = ("10ms", "40ms", "100ms")
+SIMULATED_STEPS: Final = ("1500ms", "1500ms", "40s")
+"""In a simulation: what finds all letters, and a little to spare. What was said into a cut is sent
+again 0.2, 0.6, 1.4... 25.4 and 51 s after that, so this cut ends shortly before it is."""
+
+SHARE_OF_PC: Final = 3.0
+SHARE_OF_PA: Final = 1.9
+"""Of the reads: C in a partition takes a thousand on the majority, A some three hundred, all of
+them answered, on the minority."""
 
 
 def labels_of(db: LevelledDatabase, *, in_short: bool = False) -> Pacelc:
@@ -72,30 +89,82 @@ def pacelc_test(db: LevelledDatabase, seed: int = 1, *, quick: bool = False) -> 
     more = len(weaker) - 1  # reads are spread over more levels: what shows something takes longer
     hold, rest, cuts = (16 + more, "3s", 2) if quick else (15 + more, "4s", 3)
     short, long = ("3s", 28 + 3 * more) if quick else ("5s", 30 + 3 * more)
-    return Test(
-        name="pacelc",
-        db=db,
-        workloads=[levelled_register(weaker, share=max(0.6, len(weaker) / (len(weaker) + 1)))],
-        load=load.open_loop(
+    return _test(
+        db,
+        seed,
+        levelled_register(weaker, share=max(0.6, len(weaker) / (len(weaker) + 1))),
+        load.open_loop(
             rate=RATE + more * RATE_PER_LEVEL,
             deadline=DEADLINE,
             clients=CLIENTS + more * CLIENTS_PER_LEVEL,
         ),
-        faults=[
+        [
             faults.healthy("4s"),
-            *(
-                faults.partition(faults.isolate(leader_of(db.group)), hold=f"{hold}s", rest=rest)
-                for _ in range(cuts)
-            ),
+            *(_cut(db, hold=f"{hold}s", rest=rest) for _ in range(cuts)),
             *(faults.slow(rtt, hold=short, rest="500ms") for rtt in SWEEP[:-1]),
             faults.slow(SWEEP[-1], hold=f"{long}s", rest="1s"),
         ],
-        checks=[
-            labels_of(db),
-            availability(),
-            recovery(),
+    )
+
+
+def simulated_test(db: LevelledDatabase, seed: int = 1) -> Test:
+    """The same experiment where a call costs time of the processor and a pause costs none: as few
+    calls as the letters need, and no more.
+
+    One key, so that nearly every read is close behind a write; few writes, the dearest of all
+    calls; few connections, which cost as much as many calls; and one long cut, of which a failover
+    and what a lease still answers are little.
+    """
+    _, *weaker = db.levels
+    shares = {"PC": SHARE_OF_PC, "PA": SHARE_OF_PA}
+    own, *weights = (shares[db.levels[level][:2]] for level in db.levels)
+    register = LevelledRegister(
+        1,
+        SIMULATED_CALLS_PER_KEY,
+        mix=RegisterMix(reads=1 - SIMULATED_WRITES, writes=SIMULATED_WRITES),
+        levels=tuple(weaker),
+        weights=tuple(weights),
+        weaker=sum(weights) / (sum(weights) + own),
+        name="levelled-register",
+    )
+    return _test(
+        db,
+        seed,
+        register,
+        load.open_loop(rate=SIMULATED_RATE, deadline=DEADLINE, clients=SIMULATED_CLIENTS),
+        [
+            faults.healthy("1s"),
+            _cut(db, hold=SIMULATED_CUT, rest="1s"),
+            *(
+                faults.slow(rtt, hold=hold, rest="200ms")
+                for rtt, hold in zip(SIMULATED_SWEEP, SIMULATED_STEPS, strict=True)
+            ),
         ],
+        backend=SIM,
+    )
+
+
+def _cut(db: LevelledDatabase, hold: str, rest: str) -> faults.Planned:
+    return faults.partition(faults.isolate(leader_of(db.group)), hold=hold, rest=rest)
+
+
+def _test(
+    db: LevelledDatabase,
+    seed: int,
+    register: LevelledRegister,
+    calls: load.OpenLoop,
+    planned: Sequence[faults.Planned],
+    backend: str = AUTO,
+) -> Test:
+    return Test(
+        name="pacelc",
+        db=db,
+        workloads=[register],
+        load=calls,
+        faults=planned,
+        checks=[labels_of(db), availability(), recovery()],
         seed=seed,
+        backend=backend,
     )
 
 

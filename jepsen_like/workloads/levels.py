@@ -45,10 +45,14 @@ class Levels(Protocol):
 
 @dataclass(frozen=True)
 class LevelledRegister(Register):
-    """`weaker`: the share of the reads that is spread over `levels`; the rest has the default."""
+    """`weaker`: the share of the reads that is spread over `levels`; the rest has the default.
+
+    `weights` of the levels, if they are not to have as many each.
+    """
 
     levels: tuple[str, ...] = ()
     weaker: float = 0.6
+    weights: tuple[float, ...] = ()
 
     judged_by: ClassVar[tuple[str, ...]] = ("pacelc",)
     unsure_max: ClassVar[int | None] = None
@@ -56,9 +60,14 @@ class LevelledRegister(Register):
     def calls(self, rng: random.Random, keys: Sequence[int]) -> Iterator[Call]:
         for call in super().calls(rng, keys):
             if call.f == READ and self.levels and rng.random() < self.weaker:
-                yield replace(call, f=read_at(rng.choice(self.levels)))
+                yield replace(call, f=read_at(self._drawn(rng)))
             else:
                 yield call
+
+    def _drawn(self, rng: random.Random) -> str:
+        if not self.weights:
+            return rng.choice(self.levels)
+        return rng.choices(self.levels, self.weights)[0]
 
     def level_of(self, call: Call) -> str:
         return level_in(call)

@@ -26,7 +26,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "lab.md"
 START_TIMEOUT_S = 60
 
 RUN_ELSEWHERE = {
-    "jepsen-like pacelc": "test_pacelc.py",
+    "jepsen-like pacelc": "test_pacelc_simulated.py",
     "jepsen-like sim": "test_stack_mutants.py",
 }
 """Of their own length, and the test beside this one that runs them."""
