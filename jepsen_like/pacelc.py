@@ -48,7 +48,7 @@ SIMULATED_WRITES: Final = 0.14
 SIMULATED_CALLS_PER_KEY: Final = 300
 SIMULATED_CUT: Final = "50.5s"
 SIMULATED_SWEEP: Final = ("10ms", "40ms", "100ms")
-SIMULATED_STEPS: Final = ("1500ms", "1500ms", "35s")
+SIMULATED_STEPS: Final = ("1500ms", "1500ms", "40s")
 """In a simulation: what finds all letters, and a little to spare. What was said into a cut is sent
 again 0.2, 0.6, 1.4... 25.4 and 51 s after that, so this cut ends shortly before it is."""
 
