@@ -25,7 +25,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -70,7 +70,7 @@ class _Marks:
 
     def __init__(self) -> None:
         self._since, self._part = time.process_time(), "start"
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
 
     def said(self, line: str) -> None:
         text = line.split(" s  ", 1)[-1]
@@ -209,7 +209,7 @@ def _counted(work: Callable[[], Figures]) -> Figures:
         seen[_kind_of(handle)] += 1
         true_run(loop, handle)
 
-    SimulationLoop._run = run  # type: ignore[method-assign]  # noqa: SLF001
+    SimulationLoop._run = run  # type: ignore[method-assign,assignment]  # noqa: SLF001
     figures = work()
     total_s = figures["simulated_s"]
     click.echo(f"{sum(seen.values()) / total_s:10.1f}  callbacks a simulated second", err=True)
@@ -222,7 +222,7 @@ def _kind_of(handle: asyncio.Handle) -> str:
     """What it calls; of a task's step, the coroutine's name."""
     from jepsen_like.sim.processes import CURRENT
 
-    call: Any = handle._callback  # noqa: SLF001 - a handle tells it in no other way
+    call: Any = handle._callback  # type: ignore[attr-defined]  # noqa: SLF001
     task: Any = getattr(call, "__self__", None)
     process = handle._context.get(CURRENT)  # type: ignore[attr-defined]  # noqa: SLF001
     name = getattr(call, "__qualname__", repr(call))
