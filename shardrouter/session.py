@@ -371,7 +371,7 @@ class Session:
         *,
         is_stale: bool,
     ) -> None:
-        if is_stale or len(unit) > 1 or not self._submitted(unit, done, deadline, began):
+        if is_stale or len(unit) != 1 or not self._submitted(unit, done, deadline, began):
             self._start_task(unit, done, deadline, began, is_stale=is_stale)
 
     def _start_task(
