@@ -47,7 +47,6 @@ from nodes.data_file import (
     WRITE_WATERMARK,
 )
 from nodes.engine import Answers, Committed, executes
-from nodes.free_pages import FreePages
 from nodes.prepared_work import Broken, PreparedWork
 from nodes.protocol import (
     Aborted,
@@ -172,8 +171,7 @@ class AppliedState:
         self.sessions.restore(
             execute(READ_SESSIONS).fetchall(), execute(READ_ANSWERS).fetchall(), self.applied
         )
-        self.free_pages = FreePages(writer.raw)
-        self.stages = Stages(writer.raw, self.applied, self.free_pages.freed)
+        self.stages = Stages(writer.raw, self.applied)
         self._two_phase = TwoPhase(group)
         self._two_phase.restore(
             ((_decode_id(i), _decode_held(held)) for i, held in execute(READ_PREPARED)),

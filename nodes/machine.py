@@ -285,19 +285,6 @@ class Machine:
         sync_directory(self._directory)
         return applied
 
-    @property
-    def has_free_pages(self) -> bool:
-        """Whether `give_back_pages` has something to do."""
-        return self._state.free_pages.is_due
-
-    def give_back_pages(self) -> None:
-        """Give some of the file back to the file system; for any thread, while nothing is applied
-        and nobody has the file. Raises ReplicaFault if this replica has to stop."""
-        try:
-            self._state.free_pages.give_back()
-        except sqlite3.Error as exc:
-            raise ReplicaFault(self._failed(exc)) from exc
-
     def make_snapshot(self) -> SentFile:
         """Copy the data file as it is after some whole batch; for any thread, as above. Raises
         sqlite3.Error, OSError."""

@@ -9,8 +9,8 @@ when the log is long enough to be cut.
 The rule that keeps a crash harmless: the log gives up only entries whose effect cannot be lost
 any more (`make_durable`), and only in the transaction that says what stands for them.
 
-One job at a time works on a replica's files: copying, cutting the log, giving back free pages of
-the data file and switching to a received file exclude each other.
+One job at a time works on a replica's files: copying, cutting the log and switching to a
+received file exclude each other.
 """
 
 from __future__ import annotations
@@ -97,14 +97,6 @@ class SnapshotMachine(Protocol):
 
     def make_durable(self) -> int:
         """Make what is applied survive a power loss; the index up to which it does."""
-
-    @property
-    def has_free_pages(self) -> bool:
-        """Whether the file has pages to give back."""
-
-    def give_back_pages(self) -> None:
-        """Some of them. Blocks, and runs on a thread while the machine does nothing else but
-        read."""
 
     def make_snapshot(self) -> Sent:
         """A copy of the state after a whole batch."""
@@ -215,8 +207,6 @@ class SnapshotTransfer:
         is_due = self._is_outdated or self._length.is_cut_due(first, applied)
         if is_due and self._cut_limit(applied) >= first:
             self._start(self._compact())
-        elif self._machine.has_free_pages:
-            self._start(self._give_back_pages())
 
     @property
     def _is_outdated(self) -> bool:
@@ -233,7 +223,6 @@ class SnapshotTransfer:
             or self._received is not None
             or self._cut is not None
             or self._is_outdated
-            or self._machine.has_free_pages
             or self._length.is_cut_due(self._core.log.first, self._machine.applied)
         )
 
@@ -261,15 +250,6 @@ class SnapshotTransfer:
             base = self._core.compact(index)
             self._length.cut(index)
             self._cut = _pointer(self._generation, base)
-
-    async def _give_back_pages(self) -> None:
-        """A little each tick, so that what is to be applied waits for a little only."""
-        async with self._files:
-            await self._applier.rest()
-            if self._machine.has_free_pages:
-                await self._run(self._machine.give_back_pages)
-            self._applier.resume()
-            self._wake()
 
     def _cut_limit(self, durable: int) -> int:
         """The last entry to give up, if everything up to `durable` is so in the data file."""

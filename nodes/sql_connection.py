@@ -191,8 +191,6 @@ class SqlConnection:
             f"cache_size = -{READER_CACHE_KIB}",
         )
         if is_writer:
-            # Before there is a page; of a file that was made without, nothing comes of it.
-            raw.execute("PRAGMA auto_vacuum = INCREMENTAL").fetchall()
             (mode,) = raw.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise OSError(f"the file system allows no write-ahead log, only {mode}")

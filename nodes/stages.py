@@ -9,7 +9,7 @@ leader as well, who proposes to forget those that nobody goes on with.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from nodes.data_file import READ_STAGES, REMOVE_STAGE, WRITE_CHUNK
@@ -32,10 +32,8 @@ class _Size:
 class Stages:
     """Used by whoever applies; `refusal` and `idle` by the event loop of the leader."""
 
-    def __init__(self, raw: sqlite3.Connection, applied: int, freed: Callable[[int], None]) -> None:
-        """`freed` hears of the bytes that are removed."""
+    def __init__(self, raw: sqlite3.Connection, applied: int) -> None:
         self._raw = raw
-        self._freed = freed
         self._sizes = {
             (session, stage): _Size(size, applied)
             for session, stage, size in raw.execute(READ_STAGES)
@@ -51,8 +49,9 @@ class Stages:
 
     def remove(self, stages: Iterable[tuple[SessionId, int]]) -> None:
         """Forget stages; those that are not there are forgotten already."""
-        keys = ((session.index, stage) for session, stage in stages)
-        self._remove([key for key in dict.fromkeys(keys) if key in self._sizes])
+        for session, stage in stages:
+            if self._sizes.pop((session.index, stage), None) is not None:
+                self._raw.execute(REMOVE_STAGE, (session.index, stage))
 
     def remove_of(self, sessions: Iterable[SessionId]) -> None:
         """Forget all stages of these sessions."""
@@ -65,9 +64,8 @@ class Stages:
 
     def _remove(self, keys: Iterable[tuple[int, int]]) -> None:
         for key in keys:
-            size = self._sizes.pop(key)
+            del self._sizes[key]
             self._raw.execute(REMOVE_STAGE, key)
-            self._freed(size.bytes)
 
     def refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
         """Why a leader does not take a chunk: there would be too much."""

@@ -22,7 +22,6 @@ FLOORS: dict[str, int] = {
     # nodes
     "nodes": 0,
     "nodes.protocol": 0,
-    "nodes.free_pages": 1,
     "nodes.frames": 0,
     "nodes.values": 0,
     "nodes.pgtypes": 0,

@@ -81,10 +81,6 @@ class Ledger:
     prepared = TwoPhaseView({}, {}, {})
     incarnation = 1
     switched_at = 0
-    has_free_pages = False
-
-    def give_back_pages(self) -> None:
-        raise AssertionError("there are none")
 
     def opening(self) -> EntryBody | None:
         return None

@@ -84,7 +84,6 @@ class Journal:
         self.gate.set()
         self.expiry: ExpireSessions | None = None
         self.idle_since: list[int] = []
-        self.free_pages = 0
         self.durable: int | None = None  # None: everything that is applied
         self.generation = 1
         self.sent: list[SentBytes] = []
@@ -136,14 +135,6 @@ class Journal:
     prepared = TwoPhaseView({}, {}, {})
     incarnation = 1
     switched_at = 0
-
-    @property
-    def has_free_pages(self) -> bool:
-        return self.free_pages > 0
-
-    def give_back_pages(self) -> None:
-        self.gate.wait(10)
-        self.free_pages -= 1
 
     def opening(self) -> EntryBody | None:
         return None
@@ -660,27 +651,6 @@ async def test_ticks_and_replication_go_on_while_a_slow_entry_is_applied(group: 
     assert (slow, quick) == ([Done((), 2)], [Done((), 3)])
     for replica in NODES:
         await group[replica].close()
-
-
-async def test_free_pages_are_given_back_while_nothing_is_applied(group: Group) -> None:
-    """Some with each tick; what is committed meanwhile is applied after them."""
-    machine = group.members[1].machine
-    machine.free_pages = 2
-    assert not group[1].is_quiet
-    machine.gate.clear()
-    group.ticks(1)
-    await asyncio.sleep(0)  # the task begins
-    answer = group.propose(1, command(1))
-    group.ticks(3)
-    assert answer == []
-    assert group.members[2].machine.applied > machine.applied
-    machine.gate.set()
-    await group.settle_until(lambda: bool(answer))
-    assert machine.free_pages == 1
-    while machine.free_pages:
-        group.ticks(1)
-        await asyncio.sleep(0)
-    await group[1].close()
 
 
 async def test_a_replica_that_breaks_stops_and_the_group_goes_on(group: Group) -> None:
