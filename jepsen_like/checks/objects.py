@@ -12,7 +12,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from jepsen_like.checks import blocks
 from jepsen_like.checks.layout import NEVER, Interval, Intervals, Limit
@@ -210,12 +210,16 @@ def _replayed(mine: Object, model: Model, judged: Judged) -> Judged:
     )
 
 
+_NO_MEMORY: Final = "more memory was needed than the system gives"
+
+
 def _crashed(exc: Exception) -> Judged:
     if isinstance(exc, MemoryError):
-        return Judged("unknown", problem="more memory was needed than the system gives")
-    problem = f"{type(exc).__name__}: {exc}"
+        return Judged("unknown", problem=_NO_MEMORY)
     trace = "".join(traceback.format_exception(exc))
-    return Judged("unknown", problem=problem, trace=trace)
+    if isinstance(exc, SystemError) and "without setting an exception" in str(exc):
+        return Judged("unknown", problem=_NO_MEMORY, trace=trace)  # CPython lost its MemoryError
+    return Judged("unknown", problem=f"{type(exc).__name__}: {exc}", trace=trace)
 
 
 def replay(model: Model, operations: Sequence[Operation], order: Sequence[int]) -> str:

@@ -50,12 +50,12 @@ EXPECTED: Final[dict[str, dict[str, float]]] = {
         "writes": 19.0,
     },
     "copy_row": {
-        "bytes": 348.811,
-        "fsyncs": 0.036,
-        "nodes_calls": 12.425,
+        "bytes": 348.634,
+        "fsyncs": 0.038,
+        "nodes_calls": 12.342,
         "router_calls": 12.887,
-        "sqlite_statements": 0.39,
-        "writes": 0.089,
+        "sqlite_statements": 0.413,
+        "writes": 0.078,
     },
     "block": {
         "bytes": 5084.55,

@@ -273,6 +273,31 @@ def test_a_process_that_dies_leaves_its_objects_unknown() -> None:
     assert verdict.reason == "the process that searched a ended early"
 
 
+class Starved(CasRegister):
+    """One whose steps find no memory, which CPython does not always tell by a MemoryError."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def versions(self, operations: object) -> Any:
+        del operations
+
+    def step(self, state: Any, call: Any) -> Any:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), SystemError("<function f at 0x1> returned NULL without setting an exception")],
+)
+def test_no_memory_is_said_however_it_comes_to_light(error: Exception) -> None:
+    history = [write(1, 0, 1), write(2, 0, 1), read(1, 0, 1)]
+    verdict = check(history, Starved(error))
+    assert verdict.validity == "unknown"
+    assert "more memory was needed than the system gives" in verdict.reason
+
+
 def test_one_illegal_object_is_enough_where_that_is_asked() -> None:
     history = [read(1, 0, 1, key=key) for key in range(5)]
     first = check(history, MODEL, budget=Budget(stop_at_first=True))
