@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shardrouter import syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.operators import require_operator
-from shardrouter.outputs import Outputs, item_types
+from shardrouter.outputs import Outputs, item_types, leave_open
 from shardrouter.relations import CommonTable
 from shardrouter.translate import Scope
 from shardrouter.typed import Typed
@@ -85,6 +85,7 @@ def _recursive(table: syntax.CommonTable, text: str, scope: Scope) -> str:
         )
     first = scope.statement.query(query.left, scope)
     kinds = item_types(first)
+    leave_open(first, kinds)
     columns = _columns(table, first)
     # What the recursion adds may be pinned to other values than what it began with.
     columns = tuple(
@@ -129,6 +130,7 @@ def _recursive(table: syntax.CommonTable, text: str, scope: Scope) -> str:
                 position=table.name.position,
                 hint="Cast the output of the non-recursive term to the correct type.",
             )
+    leave_open(step, kinds)
     word = "UNION ALL" if query.all else "UNION"
     distinct = not query.all
     if distinct:

@@ -107,6 +107,17 @@ def test_a_declared_type_that_does_not_compare_is_an_error() -> None:
         ("SELECT id FROM t WHERE id IN (SELECT $1)", (), "42883"),
         ('SELECT $1 COLLATE "C" UNION SELECT 1', (), "42P18"),
         ("SELECT b FROM t UNION ALL SELECT 'a' UNION ALL SELECT ($1 COLLATE \"C\")", (), "42P18"),
+        (
+            'WITH RECURSIVE n (c) AS (SELECT $1 COLLATE "C" UNION ALL SELECT c FROM n) TABLE n',
+            (),
+            "42P18",
+        ),
+        (
+            """WITH RECURSIVE n (c) AS (SELECT 'a' COLLATE "C" UNION SELECT $1 COLLATE "C" FROM n)
+            TABLE n""",
+            (),
+            "42P18",
+        ),
         ('INSERT INTO t (id, b) SELECT 1, $1 COLLATE "C"', (), "42P18"),
         ("SELECT $1 IN ('a'::varchar, $2, $1)", (), "42P08"),
         ("SELECT $1 NOT IN ($1, 'a'::varchar, 'b')", (), "42P08"),
