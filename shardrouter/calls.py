@@ -230,6 +230,11 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
     if found:
         raise _not_unique(node, given)
+    if node.name == "array_fill" and _fills_with_an_array(given):
+        assert given[0] is not None
+        raise StatementError(
+            f"could not find array type for data type {given[0].name}", sqlstate="42704"
+        )
     if node.name in functions.NOT_HERE or (
         node.name in postgresql_names.FUNCTIONS and not _is_known(node.name)
     ):
@@ -265,6 +270,16 @@ def _none_such(node: syntax.Call, given: Sequence[Type | None]) -> StatementErro
         position=node.position,
         hint="No function matches the given name and argument types. "
         f"{_meant(node.name) or 'You might need to add explicit type casts.'}",
+    )
+
+
+def _fills_with_an_array(given: Sequence[Type | None]) -> bool:
+    """Which PostgreSQL takes for any element, to find that there are no arrays of arrays."""
+    element, *counts = given
+    return (
+        element is not None
+        and element.element is not None
+        and all(kind is None or casts.is_implicit(kind, ARRAY_OF[INTEGER]) for kind in counts)
     )
 
 
