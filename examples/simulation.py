@@ -7,7 +7,7 @@ killed. `examples/simulation.py:transactions` is for lists and money over two sh
 from jepsen_like import Test, checks, faults, leader_of, load, workloads
 from jepsen_like.adapters.shardrouter import ShardRouter
 
-SCHEDULE = [
+SCHEDULE: list[faults.Planned] = [
     faults.healthy("1s"),
     faults.partition(faults.isolate(leader_of("shard-1")), hold="3s", rest="2s"),
     faults.kill(leader_of("shard-1"), hold="1s", rest="2s"),
