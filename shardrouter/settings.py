@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from nodes.config import REPLICA_CHOICES
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.levels import Hint, Level, check_level, level_named
+from shardrouter.levels import Hint, Level, check_level, hint_in, level_named
 from shardrouter.session_token import check_token
 from shardrouter.setting_table import (
     WITHOUT_EFFECT,
@@ -26,7 +26,13 @@ from shardrouter.setting_table import (
 )
 from shardrouter.tables import Placement
 
-__all__ = ["STATEMENT_TIMEOUT_S_MAX", "TRANSACTION_MODES", "Settings", "duration_shown"]
+__all__ = [
+    "STATEMENT_TIMEOUT_S_MAX",
+    "TRANSACTION_MODES",
+    "Settings",
+    "check_hint",
+    "duration_shown",
+]
 
 STATEMENT_TIMEOUT_S_MAX: Final = 3600.0
 """What `statement_timeout = 0`, no timeout, means here: a command has to end some time, since
@@ -265,6 +271,13 @@ _SETTINGS: Final = {
 
 _DEFAULTS: Final = {setting.name: setting.default for setting in _SETTINGS.values()}
 _ANNOUNCED: Final = tuple(setting.name for setting in _SETTINGS.values() if setting.announced)
+
+
+def check_hint(text: str) -> None:
+    """Whether what the comment at the head of a statement asks for can be had. Raises 22023."""
+    hint = hint_in(text)
+    if hint is not None and hint.max_staleness:
+        _duration_ms("shardrouter.max_staleness", hint.max_staleness)
 
 
 def _find(name: str) -> Setting:
