@@ -106,7 +106,7 @@ class Finishing:
     def _new_database(self) -> MemoryDatabase:
         database = new_database()
         if self._sequences is not None:
-            make = partial(self._sequences.keys.make, UNIQUE_ID)
+            make = partial(self._sequences.make, UNIQUE_ID)
             database.raw.create_function(UNIQUE_ID_CALL, 0, make)
         return database
 

@@ -20,7 +20,6 @@ same on all of them; elsewhere the shard draws it from the seed of the statement
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from random import Random
 from typing import Final
@@ -105,16 +104,11 @@ class KeyMaker:
         self._rng = rng
         self._last = 0  # milliseconds and count, as one number
         self._last_v7 = 0  # the same of UUIDs
-        self._lock = threading.Lock()
         self.number: int | None = None
         """Of the router; without one there is no unique_id()."""
 
     def make(self, drawn: str) -> bytes | int:
-        """Of one of the three kinds. From any thread."""
-        with self._lock:
-            return self._make(drawn)
-
-    def _make(self, drawn: str) -> bytes | int:
+        """Of one of the three kinds."""
         if drawn == UUID_V7:
             return self._uuid_v7()
         return random_uuid(self._rng) if drawn == RANDOM_UUID else self._unique_id()

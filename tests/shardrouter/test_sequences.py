@@ -310,7 +310,9 @@ async def test_each_row_has_a_key_of_its_own_also_within_expressions(
 
     async def distinct() -> tuple[int, ...]:
         shown = "count(DISTINCT id), count(DISTINCT u), count(DISTINCT note), min(id), max(id)"
-        return tuple(await db.fetchrow(f"SELECT {shown} FROM kept") or ())
+        row = await db.fetchrow(f"SELECT {shown} FROM kept")
+        assert row is not None
+        return tuple(row.values())
 
     await db.execute(
         "INSERT INTO kept SELECT n, unique_id(), uuidv7(), 'n' || unique_id() "
