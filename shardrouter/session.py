@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -155,8 +155,19 @@ class Session:
         """Whether the client wants to hear notices of this severity."""
         return self._state.settings.wants(severity)
 
-    def rebase_settings(self) -> None:
-        """What was set so far is what RESET goes back to."""
+    async def configure(self, texts: Iterable[str]) -> None:
+        """What a client asks for when it connects: SETs, each to a value. They are what RESET goes
+        back to. Raises RouterError."""
+        values = []
+        for text in texts:
+            plan = (self.prepared(text) or await self.prepare(text)).plan
+            assert isinstance(plan, SetSetting)
+            assert plan.value is not None
+            values.append((plan.name, plan.value))
+        state = self._state
+        if values:
+            state.change_settings(state.settings.with_values(values))
+            state.change_settings(state.settings.rebased())
         self._state.change_settings(self._state.settings.rebased())
 
     @property

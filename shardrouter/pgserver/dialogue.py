@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import cache, partial
 from types import UnionType
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
@@ -156,8 +156,8 @@ class Session(Protocol):
     def wants(self, severity: str) -> bool:
         """Whether the client wants to hear notices of this severity."""
 
-    def rebase_settings(self) -> None:
-        """What was set so far is what RESET goes back to."""
+    async def configure(self, texts: Iterable[str]) -> None:
+        """SETs with which it begins, and to which RESET goes back. Raises RouterError."""
 
     def note_failure(self) -> None:
         """A message failed, perhaps one that the session never saw: a transaction block fails with
