@@ -195,9 +195,9 @@ def _replace_fsync(loop_of_now: Callable[[], SimulationLoop | None], ledger: Syn
             true_fsync(file)
             return
         descriptor = file if isinstance(file, int) else file.fileno()
-        path = Path(f"/proc/self/fd/{descriptor}").resolve()
-        if path.name.endswith(WAL):
-            ledger.synced(path)
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        if path.endswith(WAL):
+            ledger.synced(Path(path))
 
     os.fsync = fsync  # type: ignore[assignment]
 
