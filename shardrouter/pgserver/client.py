@@ -311,8 +311,9 @@ class Client(asyncio.Protocol):
                     self._write()
                 transport.close()
             return
-        if dialogue is not None and self._idle_until is None and not (busy or answering):
-            seconds = dialogue.idle_timeout_s
+        session = self._session
+        if session is not None and self._idle_until is None and not (busy or answering):
+            seconds = session.idle_timeout_s
             if seconds > 0:
                 self._watch_idleness(seconds)
         held_back = busy or self._client_is_slow
