@@ -195,9 +195,9 @@ def _replace_fsync(loop_of_now: Callable[[], SimulationLoop | None], ledger: Syn
             true_fsync(file)
             return
         descriptor = file if isinstance(file, int) else file.fileno()
-        path = os.readlink(f"/proc/self/fd/{descriptor}")
-        if path.endswith(WAL):
-            ledger.synced(Path(path))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.name.endswith(WAL):
+            ledger.synced(path)
 
     os.fsync = fsync  # type: ignore[assignment]
 
