@@ -141,6 +141,7 @@ class SyncLedger:
     def lose_power(self, directory: Path, rng: Random, survival: Survival) -> Loss:
         """The process is dead; the files below `directory` become what a power cut may leave."""
         unsynced, changed = 0, []
+        directory = directory.resolve()
         for wal in sorted(directory.rglob(f"*{WAL}")):
             if wal in self._whole:
                 continue
@@ -204,10 +205,12 @@ class Connection(sqlite3.Connection):
 
 
 def _files_of(text: str) -> tuple[Path, ...]:
-    """The database's own, its write-ahead log and its journal; none, if it is in memory."""
+    """The database's own, its write-ahead log and its journal; none, if it is in memory. By their
+    true names, which is what an fsync of a descriptor is known by: they may have been opened by
+    another one, relative or over a link."""
     if text.startswith("file:"):
         text = text.removeprefix("file:").partition("?")[0]
     if not text or text == ":memory:":
         return ()
-    path = Path(text)
+    path = Path(text).resolve()
     return path, path.with_name(f"{path.name}{WAL}"), path.with_name(f"{path.name}-journal")
