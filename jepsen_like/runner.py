@@ -58,7 +58,7 @@ from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.interpose import Instruments, InterposeError
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.kernel import kernel
-from jepsen_like.load import Call, final_rate, final_reads
+from jepsen_like.load import FINAL_READS_PER_S_MAX, Call, final_rate, final_reads
 from jepsen_like.logs import count_lines, read_logs
 from jepsen_like.preloading import preloaded
 from jepsen_like.recording import Recording
@@ -90,6 +90,10 @@ FINAL_ROUNDS_MAX: Final = 20
 
 FINAL_READS_MAX_S: Final = 120.0
 """No round begins later than this after the first."""
+
+FINAL_GRACE_S: Final = 5.0
+"""How late the answer to a final read may be before its connection is given up. Nobody measures
+how long they take, and a new connection costs a database that is busy more than the read."""
 
 FINAL_ROUND_PAUSE_S: Final = 0.5
 
@@ -493,10 +497,12 @@ class _Run:
         ]
         missing = [(call, host) for call in reads for host in self.test.db.hosts]
         self.progress.say(f"final reads: {len(reads)} keys on every host")
+        usual = FINAL_READS_PER_S_MAX if kernel().simulates else self.test.load.rate
         began_ns = self.clock.now_ns()
         for number in range(FINAL_ROUNDS_MAX):
             done = len(self.history)
-            await dispatcher.run(final_reads(missing, rate=final_rate(number)))
+            rate = final_rate(number, usual)
+            await dispatcher.run(final_reads(missing, rate=rate), grace_s=FINAL_GRACE_S)
             read = {
                 (operation.workload, operation.key, operation.node)
                 for operation in self.history[done:]

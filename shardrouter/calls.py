@@ -212,7 +212,9 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             implicit(scope.take(argument, kind), kind)
             for argument, kind in zip(node.arguments, found.arguments, strict=True)
         ]
-        if found.asks:
+        if found.asks == "keys":
+            scope.statement.make_keys()
+        elif found.asks:
             scope.statement.ask_router(about_cluster=found.asks == "cluster")
         scope.statement.is_volatile |= found.is_volatile
         known = [typed.constant.value for typed in arguments if typed.constant is not None]

@@ -240,7 +240,8 @@ class Delivery:
             reason = "the router was closed" if self._closed else f"{node} is not known any more"
             self._loop.call_soon(done, NotSent(reason))
         else:
-            contact.client.request(group, body, timeout_s=timeout_s, done=done)
+            deadline = self._loop.time() + timeout_s
+            contact.client.request(group, body, deadline=deadline, done=done)
 
     def trouble(self, group: str) -> str:
         """What the last failed attempt to reach the group's leader met, in words."""
@@ -343,9 +344,7 @@ class Delivery:
             group.awaited.pop(call, None)  # its place is behind the others again
         group.awaited[call] = None
         done = partial(self._answered, call, contact, call.copies)
-        call.number = contact.client.request(
-            group.name, call.body, timeout_s=call.until - now, done=done
-        )
+        call.number = contact.client.request(group.name, call.body, deadline=call.until, done=done)
         if self._watch is None:
             self._watch = self._loop.call_later(WATCH_S, self._look_for_overdue)
 

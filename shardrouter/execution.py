@@ -114,6 +114,8 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
     """Values are answered in their stored form, for who makes something else of them."""
     lasts: bool = False
     """A schema change that may take as long as its shards are at work on it."""
+    read_as: tuple[int, ...] | None = None
+    """If the arguments were read as values of these types, which are `types.are_read_whole`."""
 
 
 class MoreRows(Protocol):
@@ -199,6 +201,8 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     """
     if plan.bounds:
         arguments = bind(plan, execution.arguments)
+    elif execution.read_as == plan.parameter_oids:  # nearly always
+        arguments = execution.arguments
     else:  # the same, without the calls
         arguments = types.check_arguments(plan.parameter_oids, execution.arguments)
     if execution.drawn:

@@ -27,7 +27,7 @@ Level: TypeAlias = Literal["linearizable", "lease", "session", "any"] | Bounded
 LEVELS: Final = ("linearizable", "lease", "session", "bounded", "any")
 
 _HINT: Final = re.compile(r"\s*(?:[A-Za-z]+\s*)?/\*\+(.*?)\*/", re.DOTALL)
-_ITEM: Final = re.compile(r"([a-z_]+)\s*=\s*([A-Za-z0-9.]+)")
+_ITEM: Final = re.compile(r"\b(consistency|max_staleness)\s*=\s*([^\s,;]*)")
 
 
 def check_level(value: str) -> str:
@@ -71,7 +71,7 @@ def hint_in(text: str) -> Hint | None:
     if match is None:
         return None
     items = dict(_ITEM.findall(match[1]))
-    level, staleness = items.get("consistency", ""), items.get("max_staleness", "")
-    if not level and not staleness:
+    if not items:
         return None
-    return Hint(check_level(level) if level else "", staleness)
+    level = check_level(items["consistency"]) if "consistency" in items else ""
+    return Hint(level, items.get("max_staleness", ""))

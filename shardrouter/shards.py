@@ -102,7 +102,9 @@ class Shards:
         self._streams: set[RowStream] = set()
         writes = self._writes = ShardWrites(config.groups, self._delivery, name)
         self._token: SessionToken | None = None
-        self._lock_s = 0.0
+        self.lock_ms = 0
+        """How long this session waits, unless it is 0, for what a transaction over several shards
+        holds."""
         # Without a call between: nearly every statement goes through one of these.
         self.submit_write, self.write = writes.submit, writes.write
         self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
@@ -123,15 +125,10 @@ class Shards:
     def bound_locks(self, lock_s: float) -> None:
         """What this session asks from now on waits no longer than that, unless it is 0, for what
         a transaction over several shards holds."""
-        self._lock_s = lock_s
+        self.lock_ms = math.ceil(lock_s * 1000)
         self.submit_write = partial(self._writes.submit, token=self._token, lock_s=lock_s)
         self.write = partial(self._writes.write, token=self._token, lock_s=lock_s)
         self.commit = partial(self._coordination.commit, token=self._token, lock_s=lock_s)
-
-    @property
-    def lock_ms(self) -> int:
-        """The same, in milliseconds."""
-        return math.ceil(self._lock_s * 1000)
 
     def stalled(self) -> int:
         """How many requests wait for a leader, for a replica that can answer, or for a group from
@@ -160,8 +157,8 @@ class Shards:
         what ends it early: `done` is called all the same."""
         wanted = self._at_least(group) if consistency == "session" else consistency
         read = Read(statements, guards, quick, wanted, lock_ms=self.lock_ms)
-        done = partial(_read_answered, group, self._token, done)
-        return self._delivery.send(group, read, deadline, done, choice).stop
+        answered = partial(_read_answered, group, self._token, done)
+        return self._delivery.send(group, read, deadline, answered, choice).stop
 
     def _at_least(self, group: str) -> AtLeast:
         """What a session that has seen nothing asks for is any state."""

@@ -43,7 +43,10 @@ COLLECTOR: Final = (50_000, 20, 100)
 
 ELECTIONS: Final = "elections"
 DEPOSING: Final = frozenset(
-    {"partition", "flapping", "kill", "restart", "rolling restart", "pause", "transfer", "outage"}
+    {
+        *("partition", "flapping", "kill", "power cut", "restart", "rolling restart", "pause"),
+        *("transfer", "outage"),
+    }
 )
 """Kinds of faults that can take its office from a leader: a test that has one means to see
 elections. Under others nobody need be elected after the start."""

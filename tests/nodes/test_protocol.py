@@ -56,6 +56,9 @@ def test_an_oversized_frame_is_refused_at_its_length_before_its_bytes_arrive() -
     decoder = FrameDecoder(limit=10)
     with pytest.raises(ProtocolError, match="11 bytes"):
         list(decoder.feed((11).to_bytes(4, "big")))
+    with pytest.raises(ProtocolError, match="11 bytes"):
+        list(FrameDecoder(limit=10).feed(encode_frame(bytes(11))))
+    assert list(FrameDecoder(limit=10).feed(encode_frame(bytes(10)))) == [bytes(10)]
 
 
 def test_a_frame_that_the_receiver_would_refuse_is_not_built() -> None:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
         pytest.param(
             "over_shards", ["partition", "kill", "pause", "clock"], marks=pytest.mark.long
         ),
-        pytest.param("faults", ["kill", "clock", "shape"], marks=pytest.mark.long),
+        pytest.param("faults", ["power cut", "clock", "shape"], marks=pytest.mark.long),
     ],
 )
 def test_an_example_is_valid_with_verified_faults(
