@@ -135,10 +135,13 @@ def run(
     command: str = "",
     keep: bool = False,
     write: Callable[[str], None] = lambda _: None,
+    is_reported: Callable[[RunResult], bool] = lambda _: True,
 ) -> RunResult:
     """Run the test, judge it, and write OUT/history.jsonl, results.json and report.html.
 
     The history can be read while it is written, and is what is left if the run is ended early.
+    `is_reported`: whether anything else is to be written of a result; drawing takes a tenth of a
+    short simulated run.
 
     `schedule` takes the place of what the seed plans. `command` is the command line that runs it
     again, for the report; `keep` leaves the database's files in OUT. Logs of the processes are in
@@ -186,7 +189,8 @@ def run(
         )
         result = replace(judge(recording, command=command), logs=logs, happened=happened)
         try:
-            write_files(result, out)
+            if is_reported(result):
+                write_files(result, out)
         except OSError as exc:
             raise HarnessError(f"the results cannot be written: {exc}.") from exc
     return result

@@ -102,7 +102,6 @@ class _Waiting(msgspec.Struct, eq=False):
     body: RequestBody
     deadline: float
     done: Callable[[Outcome], None]
-    sent: bool = False
 
 
 class NodeClient:
@@ -125,6 +124,7 @@ class NodeClient:
         self._encoder = msgspec.msgpack.Encoder()
         self._waiting: dict[int, _Waiting] = {}
         self._unsent: list[_Waiting] = []
+        self._sent = 0  # the number of the last request that was sent; those before it were too
         self._look_at = math.inf
         """No deadline of those that wait is earlier."""
         self._last_id = 0
@@ -200,7 +200,7 @@ class NodeClient:
         waiting = self._waiting.get(number)
         if waiting is None:
             return
-        if not waiting.sent:
+        if number > self._sent:
             del self._waiting[number]
             self._unsent = [other for other in self._unsent if other is not waiting]
             unsent = NotSent("nobody waits for the answer")
@@ -293,8 +293,8 @@ class NodeClient:
         if link.probed_at is not None and link.is_dead(now):  # nothing more is entrusted to it
             self._link = None
             link.transport.abort()
-            for number, asked in list(self._waiting.items()):
-                if asked.sent:
+            for number in list(self._waiting):
+                if number <= self._sent:
                     self._answer(number, ConnectionLost(_silent(self.address)))
             self._dial()
             return
@@ -305,7 +305,8 @@ class NodeClient:
             timeout_ms = left_ms if left_ms > 0 else 1
             # The encoder writes a struct where the type says Raw: the same bytes, one pass less.
             requests.append(Request(waiting.number, waiting.group, timeout_ms, waiting.body))  # type: ignore[arg-type]
-            waiting.sent = True
+        if unsent:
+            self._sent = unsent[-1].number
         if requests and (frames := self._frames(requests)):
             link.transport.write(b"".join(frames))
             if link.asked_at is None:
@@ -348,9 +349,8 @@ class NodeClient:
         self._link = None
         self._unsent.clear()
         for number in list(self._waiting):
-            waiting = self._waiting.get(number)
-            if waiting is not None:
-                self._answer(number, ConnectionLost(reason) if waiting.sent else NotSent(reason))
+            sent = number <= self._sent
+            self._answer(number, ConnectionLost(reason) if sent else NotSent(reason))
 
     def _look_at_clock(self) -> None:
         """End requests whose time is over, and a connection that has gone silent."""
@@ -377,7 +377,7 @@ class NodeClient:
         late = [waiting for waiting in self._waiting.values() if waiting.deadline <= now]
         self._unsent = [waiting for waiting in self._unsent if waiting.deadline > now]
         for waiting in sorted(late, key=lambda waiting: waiting.deadline):
-            if waiting.sent:
+            if waiting.number <= self._sent:
                 outcome: Outcome = ConnectionLost(f"no answer from {self.address} in time")
             else:
                 outcome = NotSent(f"{self.address} could not be reached in time")
@@ -394,7 +394,8 @@ class NodeClient:
             if asked is None:  # the answer to a probe, or one behind its deadline
                 continue
             try:  # `_tell`, without the call
-                asked.done(response.body)
+                done = asked.done
+                done(response.body)
             except Exception as exc:
                 self._failed(exc)
 

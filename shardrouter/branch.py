@@ -150,12 +150,13 @@ class Branch:
         step = structs.replace(step, digest=digest or digest_of(outcome))
         self._chain = chain(self._chain, step)
         self._add(step)
+        has_slots = False
         for guard in guards:
+            has_slots = has_slots or guard.object.startswith("slot:")
             if guard not in self._guards:
                 self._guards[guard] = None
                 self._fixed_bytes += len(_encode(guard))
         if guards:
-            has_slots = any(guard.object.startswith("slot:") for guard in guards)
             self._has_slots = self._has_slots or has_slots
             self._is_whole = self._is_whole or not has_slots
         staged = step.statement.staged if isinstance(step, Ran) else None

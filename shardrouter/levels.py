@@ -19,12 +19,24 @@ from typing import Final, Literal, TypeAlias, cast
 from nodes.protocol import Bounded
 from shardrouter.errors import StatementError
 
-__all__ = ["LEVELS", "Hint", "Level", "check_level", "hint_in", "level_named", "name_of"]
+__all__ = [
+    "HINT_BEGINS",
+    "LEVELS",
+    "Hint",
+    "Level",
+    "check_level",
+    "hint_in",
+    "level_named",
+    "name_of",
+]
 
 Level: TypeAlias = Literal["linearizable", "lease", "session", "any"] | Bounded
 """What reads are asked for by; what `session` comes to is known when one is sent."""
 
 LEVELS: Final = ("linearizable", "lease", "session", "bounded", "any")
+
+HINT_BEGINS: Final = "/*+"
+"""Is in the text of every statement with a hint."""
 
 _HINT: Final = re.compile(r"\s*(?:[A-Za-z]+\s*)?/\*\+(.*?)\*/", re.DOTALL)
 _ITEM: Final = re.compile(r"\b(consistency|max_staleness)\s*=\s*([^\s,;]*)")
@@ -65,7 +77,7 @@ class Hint:
 
 def hint_in(text: str) -> Hint | None:
     """What the comment at the head of a statement asks for. Raises StatementError 22023."""
-    if "/*+" not in text:
+    if HINT_BEGINS not in text:
         return None
     match = _HINT.match(text)
     if match is None:

@@ -52,6 +52,7 @@ from shardrouter.session_sequences import SessionSequences
 from shardrouter.session_state import Backend, SessionState
 from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import Settings
+from shardrouter.shard_writes import Cancel
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards, Streamed, is_large
 from shardrouter.transaction_answers import read_only_error
@@ -116,7 +117,9 @@ class Session:
     def status(self) -> Literal["I", "T", "E"]:
         """Idle, in a transaction block, or in one that has failed."""
         block = self._transactions.block
-        return "I" if block is None else block.status
+        if block is None:
+            return "I"
+        return "E" if block.failed else "T"
 
     def note_failure(self) -> None:
         """Something of the client's failed, perhaps before it came here: a transaction block fails
@@ -508,7 +511,7 @@ class Session:
                     return
                 execution = drawn
             command = command_of(plan, execution, catalog)
-            level = settings.consistency if prepared.hint is None else prepared.level(settings)
+            level = prepared.level(settings) if prepared.may_hint else settings.consistency
         except SeveralShards:
             self._start([execution], done, deadline, began, is_stale=False)
             return
@@ -519,7 +522,7 @@ class Session:
             self._start([execution], done, deadline, began, is_stale=False)
             return
 
-        is_over = False
+        stop: Cancel | None = None
         places = self._places  # counted without a call, as is their end
         cohort = places.cohort
         cohort.count += 1
@@ -527,13 +530,16 @@ class Session:
         if not self._gate.is_watched:
             self._gate.watch()
 
-        def settled(answer: ShardOutcome | Streamed | None) -> None:
-            nonlocal is_over
-            if is_over:  # it was cancelled
+        def settled(answer: ShardOutcome | Streamed | None = None) -> None:
+            """None: it is cancelled, a read."""
+            nonlocal stop
+            ending, stop = stop, None
+            if ending is None:  # it was cancelled
                 if isinstance(answer, Streamed):
                     answer.stream.close()
                 return
-            is_over = True
+            if answer is None:
+                ending()
             self._cancel_running = None
             cohort.count -= 1
             if cohort.is_parked:
@@ -569,7 +575,7 @@ class Session:
 
         statements = (command.statement,)
         if is_write:
-            self._cancel_running = state.shards.submit_write(
+            stop = self._cancel_running = state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
         elif execution.stream and not plan.quick:
@@ -582,7 +588,7 @@ class Session:
                 level,
                 NEAREST if needs_leader(level) else state.choice,
             )
-            self._cancel_running = partial(_cancel, stop, settled)
+            self._cancel_running = settled
         else:
             stop = state.shards.submit_read(
                 command.shard,
@@ -594,7 +600,7 @@ class Session:
                 level,
                 NEAREST if level == "linearizable" or needs_leader(level) else state.choice,
             )
-            self._cancel_running = partial(_cancel, stop, settled)
+            self._cancel_running = settled
 
     async def _execute(
         self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
@@ -615,9 +621,3 @@ class Session:
             raise
         self._cancel_running = None
         self._answer(done, result, alone=alone)
-
-
-def _cancel(stop: Callable[[], None], settled: Callable[[None], None]) -> None:
-    """End a read: who asked for it hears so at once."""
-    stop()
-    settled(None)

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -92,7 +92,9 @@ def _be_one_seed(test: Test, where: str, asked: Mapping[str, Any]) -> NoReturn:
         if asked["schedule"] is not None:
             text = Path(asked["schedule"]).read_text(encoding="utf-8")
             given = Schedule.from_data(json.loads(text))
-        found, _ = carry_out(test, where, asked["seed"], given, out, asked["limit_s"])
+        found, _ = carry_out(
+            *(test, where, asked["seed"], given, out, asked["limit_s"]), is_reported=is_not_valid
+        )
         code = EXIT_CODES[found.verdict]
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else EXIT_HARNESS
@@ -104,8 +106,20 @@ def _be_one_seed(test: Test, where: str, asked: Mapping[str, Any]) -> NoReturn:
         os._exit(code)
 
 
+def is_not_valid(result: RunResult) -> bool:
+    """Nobody looks at the report of one seed among many in which nothing was found."""
+    return result.validity != "valid"
+
+
 def carry_out(
-    test: Test, where: str, seed: int, schedule: Schedule | None, out: Path, limit_s: float
+    test: Test,
+    where: str,
+    seed: int,
+    schedule: Schedule | None,
+    out: Path,
+    limit_s: float,
+    *,
+    is_reported: Callable[[RunResult], bool] = lambda _: True,
 ) -> tuple[SeedResult, RunResult | None]:
     """Run it, and leave its record; no RunResult if it did not come to its end. Raises
     HarnessError; ends the program at a signal."""
@@ -132,6 +146,7 @@ def carry_out(
             limit_s=limit_s,
             command=shlex.join(["jepsen-like", *again]),
             write=lambda line: click.echo(line, err=True),
+            is_reported=is_reported,
         )
     except Interrupted as exc:
         click.echo(f"{exc}; everything is stopped", err=True)
