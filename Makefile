@@ -32,7 +32,7 @@ demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print t
 # needs no processes, which waits for a half of its time; then what measures. Each runs even if one
 # before it failed.
 WORKERS  ?= 5
-CLUSTERS ?= 2
+CLUSTERS ?= 3
 test: venv  ## the test suite, but for what takes minutes: WORKERS=N CLUSTERS=M
 	@status=0; \
 	$(MAKE) --no-print-directory -k -j3 .tests-compiled $(BESIDE) .test-clusters || status=1; \
