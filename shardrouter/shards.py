@@ -114,7 +114,9 @@ class Shards:
         """How long this session waits, unless it is 0, for what a transaction over several shards
         holds."""
         # Without a call between: nearly every statement goes through one of these.
-        self.submit_write, self.write = writes.submit, writes.write
+        # What a session says of all its writes stands first: to add it by name takes a dictionary.
+        self.submit_write = partial(writes.submit, None, 0.0)
+        self.write = writes.write
         self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
         self.submit_chunk = writes.submit_chunk
         self._coordination = Coordination(config.groups, self._delivery, name, rng)
@@ -134,7 +136,7 @@ class Shards:
         """What this session asks from now on waits no longer than that, unless it is 0, for what
         a transaction over several shards holds."""
         self.lock_ms = math.ceil(lock_s * 1000)
-        self.submit_write = partial(self._writes.submit, token=self._token, lock_s=lock_s)
+        self.submit_write = partial(self._writes.submit, self._token, lock_s)
         self.write = partial(self._writes.write, token=self._token, lock_s=lock_s)
         self.commit = partial(self._coordination.commit, token=self._token, lock_s=lock_s)
 

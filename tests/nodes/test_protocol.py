@@ -131,7 +131,7 @@ def test_steps_of_a_membership_are_three() -> None:
         )
 
 
-SHAPES = {7: "608f631b76f5c7bc"}
+SHAPES = {7: "608f631b76f5c7bc", 8: "167cdd082c8e8aed"}
 """Of the messages of each version of the protocol, as `shapes` tells them."""
 
 
