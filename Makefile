@@ -46,7 +46,7 @@ test: venv  ## the test suite, but for what takes minutes: WORKERS=N CLUSTERS=M
 	@nice $(BIN)/python -m pytest --collect-only -q >/dev/null 2>&1 || true
 
 .test-clusters: venv
-	@$(BIN)/python -m pytest -m "processes and not long" -n $(CLUSTERS) --dist loadfile
+	@$(BIN)/python -m pytest -m "processes and not alone and not long" -n $(CLUSTERS) --dist loadfile
 
 # What only computes has what the clusters leave of the machine, which wait for most of their time;
 # what it says comes in one piece when it has ended.
