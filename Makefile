@@ -32,10 +32,10 @@ demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print t
 # needs no processes, which waits for a half of its time; then what measures. Each runs even if one
 # before it failed.
 WORKERS  ?= 5
-CLUSTERS ?= 2
+CLUSTERS ?= 3
 test: venv  ## the test suite, but for what takes minutes: WORKERS=N CLUSTERS=M
 	@status=0; \
-	$(MAKE) --no-print-directory -k -j2 .tests-compiled .test-clusters || status=1; \
+	$(MAKE) --no-print-directory -k -j3 .tests-compiled $(BESIDE) .test-clusters || status=1; \
 	$(BIN)/python -m pytest -m "not processes and not alone and not long" -n $(WORKERS) \
 	  --dist worksteal || status=1; \
 	$(BIN)/python -m pytest -m "alone and not long" || status=1; \
@@ -46,7 +46,7 @@ test: venv  ## the test suite, but for what takes minutes: WORKERS=N CLUSTERS=M
 	@nice $(BIN)/python -m pytest --collect-only -q >/dev/null 2>&1 || true
 
 .test-clusters: venv
-	@$(BIN)/python -m pytest -m "processes and not long" -n $(CLUSTERS) --dist loadfile
+	@$(BIN)/python -m pytest -m "processes and not alone and not long" -n $(CLUSTERS) --dist loadfile
 
 # What only computes has what the clusters leave of the machine, which wait for most of their time;
 # what it says comes in one piece when it has ended.
@@ -57,10 +57,9 @@ test-long: venv  ## the tests that take minutes, clusters of processes under loa
 
 .PHONY: .long-computing .long-clusters
 .long-computing: venv
-	@said=$$(mktemp); trap 'rm -f $$said' EXIT INT TERM; status=0; \
+	@said=$$(mktemp); trap 'cat $$said; rm -f $$said' EXIT; trap 'exit 130' INT TERM; \
 	nice $(BIN)/python -m pytest -m "$(LONG) and not processes and not alone" \
-	  --durations=20 >$$said 2>&1 || status=1; \
-	cat $$said; exit $$status
+	  --durations=20 >$$said 2>&1
 
 .long-clusters: venv
 	@status=0; \
@@ -159,9 +158,9 @@ lint: venv  ## ruff: lint rules and formatting
 types: venv  ## mypy, strict
 	@$(BIN)/mypy
 
-# mypy needs one core for a minute, and the tests wait for a part of their time.
+# mypy needs one core for a minute, and the first tests wait for most of their time.
 check: lint  ## what CI runs: lint, types, all tests
-	@$(MAKE) --no-print-directory -k -j2 .types-beside test
+	@$(MAKE) --no-print-directory test BESIDE=.types-beside
 	@$(MAKE) --no-print-directory test-long
 
 .PHONY: .types-beside
