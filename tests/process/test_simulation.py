@@ -92,6 +92,7 @@ def able(name: str) -> str | None:
 
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.computes
 @pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13"])
 def test_the_same_seed_is_the_same_history_on_every_python(
     tmp_path: Path, history_here: str, name: str
