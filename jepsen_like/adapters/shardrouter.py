@@ -74,6 +74,10 @@ MAX_STALENESS_S: Final = 0.5
 
 READY_TIMEOUT_S: Final = 30.0
 
+CALLS_PER_ENTRY: Final = 5.0
+"""So many calls fill a log by one of the entries that it keeps, for sure: a third of them read,
+writes share entries, and it is cut when there is half as much again."""
+
 OPERATE_TIMEOUT_S: Final = 60.0
 """How long a leadership or a replica may take to move."""
 
@@ -140,6 +144,11 @@ class ShardRouter:
     tells_definite_errors: ClassVar[bool] = True  # by their SQLSTATEs
     writes: ClassVar[str] = "PC/EC"
     group: ClassVar[str] = "shard-1"
+
+    def brought_by_moves(self, calls: float) -> Sequence[str]:
+        """A replica that moves needs a snapshot only of a group that has cut its log."""
+        has_cut = calls > CALLS_PER_ENTRY * self.raft.log_entries
+        return ("membership changes", *(("snapshots",) if has_cut else ()))
 
     @classmethod
     def with_leases(cls) -> ShardRouter:

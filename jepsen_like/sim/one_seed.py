@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from jepsen_like.adapters.database import SimulatedDatabase
+from jepsen_like.adapters.database import SimulatedDatabase, TellingDatabase
 from jepsen_like.backends.abilities import SIM
 from jepsen_like.faults.compose import AnyOf, Package, Together
+from jepsen_like.faults.fault import total_seconds
 from jepsen_like.kernel import kernel
 from jepsen_like.report.words import headline
 from jepsen_like.result import EXIT_CODES
@@ -50,9 +51,6 @@ DEPOSING: Final = frozenset(
 )
 """Kinds of faults that can take its office from a leader: a test that has one means to see
 elections. Under others nobody need be elected after the start."""
-
-MOVES: Final = ("membership changes", "snapshots")
-"""What a test that moves replicas means to see."""
 
 
 @click.command(hidden=True)
@@ -188,10 +186,9 @@ def _counts(result: RunResult) -> dict[str, int]:
 def kinds_of(test: Test) -> tuple[str, ...]:
     """Every kind of fault that some seed of the test may draw, and what such faults bring."""
     kinds = dict.fromkeys(_kinds(test.faults, test.db.hosts))
-    brought = [
-        *([ELECTIONS] if DEPOSING & kinds.keys() else ()),
-        *(MOVES if "move" in kinds else ()),
-    ]
+    brought = [ELECTIONS] if DEPOSING & kinds.keys() else []
+    if "move" in kinds and isinstance(test.db, TellingDatabase):
+        brought += test.db.brought_by_moves(test.load.rate * total_seconds(test.faults))
     return (*brought, *kinds)
 
 

@@ -30,6 +30,7 @@ def simulated(out: Path, seed: int, hash_seed: str) -> subprocess.CompletedProce
 
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.computes
 def test_the_same_seed_is_the_same_history_whatever_the_order_of_hashes(tmp_path: Path) -> None:
     runs = [simulated(tmp_path / h, seed=5, hash_seed=h) for h in ("0", "1")]
     for done in runs:
@@ -91,6 +92,7 @@ def able(name: str) -> str | None:
 
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.computes
 @pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13"])
 def test_the_same_seed_is_the_same_history_on_every_python(
     tmp_path: Path, history_here: str, name: str

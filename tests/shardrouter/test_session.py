@@ -244,6 +244,9 @@ async def test_a_comment_asks_for_a_level_for_one_statement(
             assert refused.sqlstate == "22023", (wrong, text)
             names = "Available values: linearizable, lease, session, bounded, any."
             assert (refused.hint == names) == ("consistency" in wrong)
+    with pytest.raises(RouterError) as caught:  # as a message of several statements has it
+        await router.execute("SELECT 1; /*+ consistency=bogus */ SELECT 2;")
+    assert caught.value.sqlstate == "22023"
 
 
 async def test_a_session_knows_what_it_has_seen_and_can_be_told(
