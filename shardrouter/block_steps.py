@@ -34,6 +34,7 @@ from shardrouter.errors import OutcomeUnknown, RouterError, StatementError
 from shardrouter.execution import (
     Command,
 )
+from shardrouter.rows_upload import RowsUpload
 from shardrouter.schema_change import UNDONE
 from shardrouter.shard_writes import Cancel
 from shardrouter.shards import Outcome as ShardOutcome
@@ -258,11 +259,12 @@ class BlockSteps:
             whole = True
 
     async def copy(
-        self, block: Block, commands: Sequence[Command], uploads: Sequence[Upload], deadline: float
+        self, block: Block, commands: Sequence[Command], upload: RowsUpload, deadline: float
     ) -> None:
-        """Write rows that were sent ahead; they are kept as long as the block is. Raises
-        RouterError; then the block has failed."""
-        self.keep(uploads)
+        """Write rows that were sent ahead; they are kept as long as the block is, also if it is
+        refused: ROLLBACK TO may save the block, and COMMIT then runs the refused step again.
+        Raises RouterError; then the block has failed."""
+        self.keep(upload.hand_over())
         try:
             if block.failed:
                 raise in_failed_block()

@@ -19,9 +19,8 @@ from shardrouter.rows_upload import RowsUpload
 
 __all__ = ["CopyIn"]
 
-Commit: TypeAlias = Callable[[], Awaitable[bool]]
-"""Writes the rows that were sent ahead. True: they are needed where they are, until the end of a
-transaction block, which sees to them. Raises RouterError, whose `row` may name one."""
+Commit: TypeAlias = Callable[[], Awaitable[None]]
+"""Writes the rows that were sent ahead. Raises RouterError, whose `row` may name one."""
 
 Draw: TypeAlias = Callable[[int], Awaitable[list[tuple[Value, ...]]]]
 """Numbers of the plan's sequences for so many rows. Raises RouterError."""
@@ -47,7 +46,6 @@ class CopyIn:
         self._undrawn: list[Sequence[Value]] = []  # rows that lack numbers of sequences
         self._rows = 0
         self._has_bytes = True
-        self._is_given_away = False
         self._reader = row_reader(plan.table, plan.columns, plan.options)
 
     @property
@@ -103,7 +101,7 @@ class CopyIn:
                 self._add(self._reader.finish())
             await self._add_numbers()
             if await self._upload.finish():
-                self._is_given_away = await self._commit()
+                await self._commit()
         except RouterError as exc:
             self._locate(exc)
             raise
@@ -118,7 +116,6 @@ class CopyIn:
             error.where = self._reader.place(error.row)
 
     def abandon(self) -> None:
-        """It ends here; what was sent ahead is forgotten, unless it was committed."""
-        if not self._is_given_away:
-            self._upload.abandon()
+        """It ends here; what was sent ahead is forgotten, unless it was handed over."""
+        self._upload.abandon()
         self._ended(self)

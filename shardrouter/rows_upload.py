@@ -41,6 +41,7 @@ class RowsUpload:
         self._guards: dict[str, dict[Guard, None]] = {}  # of the slots that rows are in
         self._rows: dict[str, array[int]] = {}  # which they are, from 1
         self._count = 0
+        self._is_handed_over = False
         self._staged: dict[str, Staged] = {}
         self._find = None if places else slot_finder(insert.key_type)
         for shard in places:
@@ -119,7 +120,15 @@ class RowsUpload:
         rows = self._rows.get(shard)
         return rows[row - 1] if rows and 0 < row <= len(rows) else row
 
+    def hand_over(self) -> list[Upload]:
+        """Of each shard: rows are needed where they are, whatever becomes of the COPY. Who takes
+        them sees to their end."""
+        self._is_handed_over = True
+        return list(self._uploads.values())
+
     def abandon(self) -> None:
-        """No write will name them."""
+        """No write will name them, unless they were handed over."""
+        if self._is_handed_over:
+            return
         for upload in self._uploads.values():
             upload.abandon()

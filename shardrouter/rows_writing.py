@@ -190,7 +190,7 @@ class RowsWriting:
         except BaseException:
             upload.abandon()
             raise
-        self._steps.keep(upload.each)
+        self._steps.keep(upload.hand_over())
         steps = await self._steps.run(
             self._block,
             upload.commands(insert, catalog),

@@ -78,15 +78,14 @@ class SessionCopies:
 
     async def _commit_copy(
         self, prepared: Prepared, upload: RowsUpload, timeout_s: float, began: float
-    ) -> bool:
+    ) -> None:
         """Write the rows that were sent ahead, exactly once; in a transaction block they are
-        written with the block, and True says that they are needed until then. Raises
-        RouterError, as PostgreSQL words it."""
+        handed over to the block, and written with it. Raises RouterError, as PostgreSQL words
+        it."""
         alone = self._state.transactions.block is None
         try:
-            is_kept = await self._write_copy(prepared, upload, timeout_s)
+            await self._write_copy(prepared, upload, timeout_s)
             self._ended(prepared, None, time.monotonic() - began)
-            return is_kept
         except RouterError as exc:
             self._ended(prepared, exc, time.monotonic() - began)
             error = explain(exc, self._state.catalog)
@@ -101,20 +100,22 @@ class SessionCopies:
             text = without_values(prepared.text)
             state.backend.slow_statements.write(state.role.name, state.request, text, error, took)
 
-    async def _write_copy(self, prepared: Prepared, upload: RowsUpload, timeout_s: float) -> bool:
+    async def _write_copy(self, prepared: Prepared, upload: RowsUpload, timeout_s: float) -> None:
         plan = prepared.plan
         assert isinstance(plan, CopyFrom)
         deadline = self._state.loop.time() + timeout_s + upload.apply_s
         for attempt in range(REPLANS_MAX):
             commands = upload.commands(plan.insert, self._state.catalog)
             if self._state.transactions.block is not None:
-                await self._state.transactions.copy(commands, upload.each, deadline)
-                return True
+                await self._state.transactions.copy(commands, upload, deadline)
+                return
             answer = await write_copied(
                 self._state.shards, self._state.catalog, commands, deadline=deadline
             )
             if not isinstance(answer, Stale):
-                return len(commands) > 1  # the outcome may be applied later than here
+                if len(commands) > 1:
+                    upload.hand_over()  # the outcome may be applied later than here
+                return
             if len(commands) > 1:
                 raise _was_changed(plan)  # some shards have forgotten their rows
             await self._state.schema.catch_up(deadline, attempt)

@@ -59,6 +59,7 @@ from shardrouter.planned import (
     SetSetting,
     TransactionControl,
 )
+from shardrouter.rows_upload import RowsUpload
 from shardrouter.rows_writing import RowsWriting
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.spreading import commands_of, merged_outcome
@@ -78,7 +79,6 @@ from shardrouter.transaction_answers import (
 from shardrouter.transaction_host import Host
 from shardrouter.turn import Turn
 from shardrouter.typed import quote
-from shardrouter.upload import Upload
 
 __all__ = ["Transactions"]
 
@@ -488,14 +488,12 @@ class Transactions:
             finally:
                 self._steps.forget()
 
-    async def copy(
-        self, commands: Sequence[Command], uploads: Sequence[Upload], deadline: float
-    ) -> None:
+    async def copy(self, commands: Sequence[Command], upload: RowsUpload, deadline: float) -> None:
         """Write rows that were sent ahead, in the open block; they are kept as long as it is.
         Raises RouterError; then the block has failed."""
         async with self._turn:
             assert self.block is not None
-            await self._steps.copy(self.block, commands, uploads, deadline)
+            await self._steps.copy(self.block, commands, upload, deadline)
 
     # ------------------------------------------------------------------ its end
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -57,6 +58,10 @@ async def failure(session: Session, statement: str, data: bytes) -> RouterError:
     with pytest.raises(RouterError) as caught:
         await copy(session, statement, data)
     return caught.value
+
+
+async def said(session: Session, text: str) -> Outcome:
+    return (await session.run([Execution(await session.prepare(text))]))[0]
 
 
 async def test_many_rows_are_written_at_once(router: Router, session: Session) -> None:
@@ -154,11 +159,7 @@ async def test_a_table_that_was_changed_meanwhile_is_not_written(
 
 
 async def test_a_transaction_block_commits_or_forgets_it(router: Router, session: Session) -> None:
-    async def say(text: str) -> Outcome:
-        from shardrouter.execution import Execution
-
-        return (await session.run([Execution(await session.prepare(text))]))[0]
-
+    say = partial(said, session)
     for end, count in (("ROLLBACK", 0), ("COMMIT", 12_001)):
         await say("BEGIN")
         await say("INSERT INTO h (id) VALUES (-1)")
@@ -174,6 +175,19 @@ async def test_a_transaction_block_commits_or_forgets_it(router: Router, session
     assert error.sqlstate == "23505"
     assert session.status == "E"
     await say("ROLLBACK")
+
+
+async def test_a_refused_copy_that_a_savepoint_undoes_lets_the_block_commit(
+    router: Router, session: Session
+) -> None:
+    """COMMIT runs the refused step again, and needs the rows that were sent ahead for it."""
+    await router.execute("INSERT INTO h (id) VALUES (1)")
+    for text in ("BEGIN", "INSERT INTO h (id) VALUES (2)", "SAVEPOINT s"):
+        await said(session, text)
+    assert (await failure(session, "COPY h FROM STDIN", b"1\tx\t1\n")).sqlstate == "23505"
+    await said(session, "ROLLBACK TO s")
+    assert (await said(session, "COMMIT")).tag == "COMMIT"
+    assert await router.fetchval("SELECT count(*) FROM h") == 2
 
 
 async def test_copies_at_the_same_time(router: Router) -> None:
