@@ -27,23 +27,45 @@ venv: .venv/.installed  ## create .venv from the lock file if it is missing or o
 demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print the verdict card
 	@$(BIN)/jepsen-like demo
 
-# First what needs no processes, which waits for a half of its time; then clusters of processes, of
-# which a file's share one; then what measures. Each runs even if one before it failed.
-WORKERS ?= 3
-CLUSTERS ?= 2
+# First clusters of processes, of which a file's share one and which wait for most of their time;
+# meanwhile all tests are compiled, which each worker of the rest would do for itself. Then what
+# needs no processes, which waits for a half of its time; then what measures. Each runs even if one
+# before it failed.
+WORKERS  ?= 5
+CLUSTERS ?= 3
 test: venv  ## the test suite, but for what takes minutes: WORKERS=N CLUSTERS=M
 	@status=0; \
-	$(BIN)/python -m pytest -m "not processes and not alone and not long" -n $(WORKERS) || status=1; \
-	$(BIN)/python -m pytest -m "processes and not long" -n $(CLUSTERS) --dist loadfile || status=1; \
+	$(MAKE) --no-print-directory -k -j3 .tests-compiled $(BESIDE) .test-clusters || status=1; \
+	$(BIN)/python -m pytest -m "not processes and not alone and not long" -n $(WORKERS) \
+	  --dist worksteal || status=1; \
 	$(BIN)/python -m pytest -m "alone and not long" || status=1; \
 	exit $$status
 
-NIGHTLY ?= nightly-raft-sim.jsonl
-test-long: venv  ## the tests that take minutes, clusters of processes under load: CLUSTERS=M
+.PHONY: .tests-compiled .test-clusters
+.tests-compiled: venv
+	@nice $(BIN)/python -m pytest --collect-only -q >/dev/null 2>&1 || true
+
+.test-clusters: venv
+	@$(BIN)/python -m pytest -m "processes and not alone and not long" -n $(CLUSTERS) --dist loadfile
+
+# What only computes has what the clusters leave of the machine, which wait for most of their time;
+# what it says comes in one piece when it has ended.
+LONG = long and not nightly
+LONG_CLUSTERS ?= 2
+test-long: venv  ## the tests that take minutes, clusters of processes under load: LONG_CLUSTERS=M
+	@$(MAKE) --no-print-directory -k -j2 .long-computing .long-clusters
+
+.PHONY: .long-computing .long-clusters
+.long-computing: venv
+	@said=$$(mktemp); trap 'cat $$said; rm -f $$said' EXIT; trap 'exit 130' INT TERM; \
+	nice $(BIN)/python -m pytest -m "$(LONG) and not processes and not alone" \
+	  --durations=20 >$$said 2>&1
+
+.long-clusters: venv
 	@status=0; \
-	$(BIN)/python -m pytest -m "long and not nightly and not alone" -n $(CLUSTERS) --dist loadfile \
+	$(BIN)/python -m pytest -m "$(LONG) and processes and not alone" -n $(LONG_CLUSTERS) --dist loadfile \
 	  --durations=20 || status=1; \
-	$(BIN)/python -m pytest -m "long and not nightly and alone" --durations=40 || status=1; \
+	$(BIN)/python -m pytest -m "$(LONG) and alone" --durations=40 || status=1; \
 	exit $$status
 
 SEEDS ?= 300
@@ -107,6 +129,7 @@ differential-shards: venv  ## statements at random over three shards and over on
 compatibility: venv  ## measure every construct here and on PostgreSQL 15: docs/compatibility.md
 	@$(BIN)/python -m tests.suites.compatibility
 
+NIGHTLY ?= nightly-raft-sim.jsonl
 nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 statements, other examples
 	@ORACLE_HISTORIES=4000 ORACLE_AT_LEAST=50000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
 	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
@@ -135,7 +158,14 @@ lint: venv  ## ruff: lint rules and formatting
 types: venv  ## mypy, strict
 	@$(BIN)/mypy
 
-check: lint types test test-long  ## what CI runs: lint, types, all tests
+# mypy needs one core for a minute, and the first tests wait for most of their time.
+check: lint  ## what CI runs: lint, types, all tests
+	@$(MAKE) --no-print-directory test BESIDE=.types-beside
+	@$(MAKE) --no-print-directory test-long
+
+.PHONY: .types-beside
+.types-beside: venv
+	@nice $(BIN)/mypy
 
 QUESTIONS ?=
 bench: venv  ## this database beside its peers, 40 minutes, docs/performance.md: QUESTIONS='writes reads' QUICK=1

@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -95,7 +95,7 @@ class FixedSession:
 
     def note_failure(self) -> None: ...
 
-    def rebase_settings(self) -> None: ...
+    async def configure(self, _texts: Iterable[str]) -> None: ...
 
     def wants(self, _severity: str) -> bool:
         return True

@@ -51,6 +51,7 @@ Submit = Callable[[int, Callable[[str], None]], None]
 
 
 async def to_nodes(address: Address, cluster_id: str) -> Submit:
+    loop = asyncio.get_running_loop()
     client = NodeClient(address, cluster_id=cluster_id, name="bench")
     opened = await client.call(GROUP, OpenSession("bench"), TIMEOUT_S)
     assert isinstance(opened, Opened), opened
@@ -74,7 +75,7 @@ async def to_nodes(address: Address, cluster_id: str) -> Submit:
 
         statement = Statement(SQL, (number % KEYS, VALUE))
         body = Write(session, seq, watermark, (statement,), quick=True)
-        client.request(GROUP, body, timeout_s=TIMEOUT_S, done=on_outcome)
+        client.request(GROUP, body, deadline=loop.time() + TIMEOUT_S, done=on_outcome)
 
     return submit
 

@@ -223,9 +223,17 @@ class Dispatcher:
                 task.cancel()
             await asyncio.gather(*connecting, return_exceptions=True)
 
-    async def run(self, arrivals: Iterable[Arrival], stop: asyncio.Event | None = None) -> None:
+    async def run(
+        self,
+        arrivals: Iterable[Arrival],
+        stop: asyncio.Event | None = None,
+        *,
+        grace_s: float = GRACE_S,
+    ) -> None:
         """Send every arrival at its time, until the last or until `stop`; returns when every
-        call that was sent has its outcome."""
+        call that was sent has its outcome. `grace_s`: how long after the deadline of a call its
+        client is aborted."""
+        self._patience.grace_s = grace_s
         lanes = {host: _Lane(host, self._clock, self._unserved) for host in self._slots}
         async with asyncio.TaskGroup() as tasks:
             for host, slots in self._slots.items():
@@ -336,6 +344,8 @@ class _Patience:
 
     def __init__(self, deadline_s: float) -> None:
         self._deadline_s = deadline_s
+        self.grace_s = GRACE_S
+        """Of the calls that begin from now on. Changed only while none is under way."""
         self._held: deque[_Held] = deque()
         self._timer: asyncio.TimerHandle | None = None  # none: nothing was under way
 
@@ -343,7 +353,7 @@ class _Patience:
         """A call of the running task begins. Who calls says when it `is_over`."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-        held = _Held(client, task, loop.time() + self._deadline_s + GRACE_S)
+        held = _Held(client, task, loop.time() + self._deadline_s + self.grace_s)
         self._held.append(held)
         if self._timer is None:
             self._timer = loop.call_at(held.overdue_at, self._look)

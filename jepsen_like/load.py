@@ -22,6 +22,7 @@ __all__ = [
     "arrivals",
     "final_rate",
     "final_reads",
+    "FINAL_READS_PER_S_MAX",
     "seconds",
 ]
 
@@ -100,17 +101,21 @@ def arrivals(
         yield Arrival(round(at_s * 1e9), host, call)
 
 
-FINAL_READS_PER_S: Final = 400.0
+FINAL_READS_PER_S_MAX: Final = 400.0
+"""Also how many there are in a simulation, where nobody waits for a CPU."""
+
 FINAL_READS_PER_S_MIN: Final = 25.0
 
 
-def final_rate(round_number: int) -> float:
-    """Final reads a second in this round, counted from 0: half as many as in the one before.
+def final_rate(round_number: int, rate: float) -> float:
+    """Final reads a second in this round, counted from 0, of a test with this `rate`.
 
-    A database that answered too late is asked more slowly, not again as fast: calls that end with
-    their connections cost it more than those that it answers, and it would not get out of that.
+    What the database was asked for all the time it can answer now, and at most 400. In each round
+    half as many as in the one before: one that answered too late is asked more slowly, not again
+    as fast.
     """
-    return max(FINAL_READS_PER_S * 0.5**round_number, FINAL_READS_PER_S_MIN)
+    first = min(max(rate, FINAL_READS_PER_S_MIN), FINAL_READS_PER_S_MAX)
+    return max(first * 0.5**round_number, FINAL_READS_PER_S_MIN)
 
 
 def final_reads(pairs: Iterable[tuple[Call, str]], *, rate: float) -> Iterator[Arrival]:

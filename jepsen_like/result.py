@@ -61,7 +61,7 @@ class FaultRecord:
     """One fault window of the ledger: what was asked, and what was verified to have happened."""
 
     name: str  # "partition isolate(leader of shard-1)", "kill -9 leader of shard-2"
-    kind: str  # "partition", "kill", "pause"
+    kind: str  # "partition", "kill", "power cut", "pause"
     target: str  # "n2"
     role_before: str  # the target's role when the fault was injected: "leader of shard-1"
     role_after: str  # its role when the fault was healed

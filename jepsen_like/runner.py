@@ -58,7 +58,7 @@ from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.interpose import Instruments, InterposeError
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.kernel import kernel
-from jepsen_like.load import Call, final_rate, final_reads
+from jepsen_like.load import FINAL_READS_PER_S_MAX, Call, final_rate, final_reads
 from jepsen_like.logs import count_lines, read_logs
 from jepsen_like.preloading import preloaded
 from jepsen_like.recording import Recording
@@ -90,6 +90,10 @@ FINAL_ROUNDS_MAX: Final = 20
 
 FINAL_READS_MAX_S: Final = 120.0
 """No round begins later than this after the first."""
+
+FINAL_GRACE_S: Final = 5.0
+"""How late the answer to a final read may be before its connection is given up. Nobody measures
+how long they take, and a new connection costs a database that is busy more than the read."""
 
 FINAL_ROUND_PAUSE_S: Final = 0.5
 
@@ -131,10 +135,13 @@ def run(
     command: str = "",
     keep: bool = False,
     write: Callable[[str], None] = lambda _: None,
+    is_reported: Callable[[RunResult], bool] = lambda _: True,
 ) -> RunResult:
     """Run the test, judge it, and write OUT/history.jsonl, results.json and report.html.
 
     The history can be read while it is written, and is what is left if the run is ended early.
+    `is_reported`: whether anything else is to be written of a result; drawing takes a tenth of a
+    short simulated run.
 
     `schedule` takes the place of what the seed plans. `command` is the command line that runs it
     again, for the report; `keep` leaves the database's files in OUT. Logs of the processes are in
@@ -182,7 +189,8 @@ def run(
         )
         result = replace(judge(recording, command=command), logs=logs, happened=happened)
         try:
-            write_files(result, out)
+            if is_reported(result):
+                write_files(result, out)
         except OSError as exc:
             raise HarnessError(f"the results cannot be written: {exc}.") from exc
     return result
@@ -493,10 +501,12 @@ class _Run:
         ]
         missing = [(call, host) for call in reads for host in self.test.db.hosts]
         self.progress.say(f"final reads: {len(reads)} keys on every host")
+        usual = FINAL_READS_PER_S_MAX if kernel().simulates else self.test.load.rate
         began_ns = self.clock.now_ns()
         for number in range(FINAL_ROUNDS_MAX):
             done = len(self.history)
-            await dispatcher.run(final_reads(missing, rate=final_rate(number)))
+            rate = final_rate(number, usual)
+            await dispatcher.run(final_reads(missing, rate=rate), grace_s=FINAL_GRACE_S)
             read = {
                 (operation.workload, operation.key, operation.node)
                 for operation in self.history[done:]

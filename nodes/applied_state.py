@@ -77,9 +77,10 @@ from nodes.protocol import (
 )
 from nodes.sessions import Sessions
 from nodes.sql_connection import Refused, SqlConnection
+from nodes.stage_content import stages_of
 from nodes.stages import Stages
 from nodes.two_phase import Held, Remembered, TwoPhase, TwoPhaseView, touched_by
-from nodes.write_unit import is_change, run_write, stages_of
+from nodes.write_unit import is_change, run_write
 
 __all__ = ["AppliedState", "ReplicaFault", "stale"]
 

@@ -26,6 +26,7 @@ from nodes.functions import (
     RANDOM_UUID,
     RECURSION,
     ROW_ID,
+    UUID_V7,
 )
 
 __all__ = ["OWN", "DDL", "Authorizer", "Mode", "mode_of_write", "text_refusal"]
@@ -41,7 +42,7 @@ _FUNCTIONS: Final = (
     | OVERRIDDEN
     | frozenset(FUNCTIONS)
     | frozenset(AGGREGATES)
-    | {NOW, RANDOM, RANDOM_UUID, RECURSION, ROW_ID}
+    | {NOW, RANDOM, RANDOM_UUID, RECURSION, ROW_ID, UUID_V7}
 )
 
 

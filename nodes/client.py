@@ -17,10 +17,9 @@ a running node answers at once; if that stays unanswered too, the connection is 
 from __future__ import annotations
 
 import asyncio
-import heapq
+import math
 import os
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias, cast
 
@@ -95,14 +94,14 @@ class CallFailed(ConnectionError):
         self.sent = sent
 
 
-class _Waiting(msgspec.Struct):
+class _Waiting(msgspec.Struct, eq=False):
     """A request whose `done` has not been called."""
 
+    number: int
     group: str
     body: RequestBody
     deadline: float
     done: Callable[[Outcome], None]
-    sent: bool = False
 
 
 class NodeClient:
@@ -124,8 +123,10 @@ class NodeClient:
         self._loop = asyncio.get_running_loop()
         self._encoder = msgspec.msgpack.Encoder()
         self._waiting: dict[int, _Waiting] = {}
-        self._unsent: deque[int] = deque()
-        self._deadlines: list[tuple[float, int]] = []
+        self._unsent: list[_Waiting] = []
+        self._sent = 0  # the number of the last request that was sent; those before it were too
+        self._look_at = math.inf
+        """No deadline of those that wait is earlier."""
         self._last_id = 0
         self._link: _Link | None = None
         self._dialing: asyncio.Task[None] | None = None
@@ -166,33 +167,31 @@ class NodeClient:
         group: str,
         body: RequestBody,
         *,
-        timeout_s: float,
+        deadline: float,
         done: Callable[[Outcome], None],
     ) -> int:
-        """Send `body` to `group`; `done` is called exactly once, never from within this call.
-        Returns what `give_up` takes."""
-        loop = self._loop
+        """Send `body` to `group`; `done` is called exactly once, never from within this call, and
+        not later than the `deadline`, of the loop's clock. Returns what `give_up` takes."""
+        outstanding = self._waiting
         if self._closed:
-            loop.call_soon(done, NotSent("the client is closed"))
+            self._loop.call_soon(done, NotSent("the client is closed"))
             return 0
-        if len(self._waiting) >= OUTSTANDING_MAX:
-            loop.call_soon(
-                done, NotSent(f"{OUTSTANDING_MAX} requests to {self.address} await their answers")
-            )
+        if len(outstanding) >= OUTSTANDING_MAX:
+            reason = f"{OUTSTANDING_MAX} requests to {self.address} await their answers"
+            self._loop.call_soon(done, NotSent(reason))
             return 0
-        self._last_id += 1
-        number = self._last_id
-        deadline = loop.time() + timeout_s
-        self._waiting[number] = _Waiting(group, body, deadline, done)
-        self._unsent.append(number)
-        heapq.heappush(self._deadlines, (deadline, number))
+        self._last_id = number = self._last_id + 1
+        waiting = outstanding[number] = _Waiting(number, group, body, deadline, done)
+        self._unsent.append(waiting)
+        if deadline < self._look_at:
+            self._look_at = deadline
         if self._timer is None:
-            self._timer = loop.call_later(STEP_S, self._look_at_clock)
+            self._timer = self._loop.call_later(STEP_S, self._look_at_clock)
         if self._link is None:
             self._dial()
         elif not self._flush_due:
             self._flush_due = True
-            loop.call_soon(self._flush)
+            self._loop.call_soon(self._flush)
         return number
 
     def give_up(self, number: int) -> None:
@@ -201,8 +200,9 @@ class NodeClient:
         waiting = self._waiting.get(number)
         if waiting is None:
             return
-        if not waiting.sent:
+        if number > self._sent:
             del self._waiting[number]
+            self._unsent = [other for other in self._unsent if other is not waiting]
             unsent = NotSent("nobody waits for the answer")
             self._loop.call_soon(waiting.done, unsent)
         elif self._link is not None:
@@ -217,7 +217,7 @@ class NodeClient:
             if not future.done():
                 future.set_result(outcome)
 
-        self.request(group, body, timeout_s=timeout_s, done=done)
+        self.request(group, body, deadline=self._loop.time() + timeout_s, done=done)
         outcome = await future
         if isinstance(outcome, NotSent | ConnectionLost):
             raise CallFailed(outcome.reason, sent=isinstance(outcome, ConnectionLost))
@@ -252,7 +252,9 @@ class NodeClient:
             await asyncio.sleep(max(0.0, self._dial_not_before - loop.time()))
             async with asyncio.timeout(DIAL_TIMEOUT_S):
                 _, link = await loop.create_connection(
-                    lambda: _Link(self, self._greeting()), self.address.host, self.address.port
+                    lambda: _Link(self, self._greeting(), self._waiting),
+                    self.address.host,
+                    self.address.port,
                 )
                 reason = await link.welcome
             if not reason:
@@ -288,24 +290,23 @@ class NodeClient:
         if link is None or link.paused:
             return
         now = self._loop.time()
-        if link.is_dead(now):  # found out before anything more is entrusted to it
+        if link.probed_at is not None and link.is_dead(now):  # nothing more is entrusted to it
             self._link = None
             link.transport.abort()
-            for number, asked in list(self._waiting.items()):
-                if asked.sent:
+            for number in list(self._waiting):
+                if number <= self._sent:
                     self._answer(number, ConnectionLost(_silent(self.address)))
             self._dial()
             return
         requests: list[Request] = []
-        while self._unsent:
-            number = self._unsent.popleft()
-            waiting = self._waiting.get(number)
-            if waiting is None:  # its time ran out before it was sent
-                continue
-            timeout_ms = max(1, int((waiting.deadline - now) * 1000))
+        unsent, self._unsent = self._unsent, []
+        for waiting in unsent:
+            left_ms = int((waiting.deadline - now) * 1000)
+            timeout_ms = left_ms if left_ms > 0 else 1
             # The encoder writes a struct where the type says Raw: the same bytes, one pass less.
-            requests.append(Request(number, waiting.group, timeout_ms, waiting.body))  # type: ignore[arg-type]
-            waiting.sent = True
+            requests.append(Request(waiting.number, waiting.group, timeout_ms, waiting.body))  # type: ignore[arg-type]
+        if unsent:
+            self._sent = unsent[-1].number
         if requests and (frames := self._frames(requests)):
             link.transport.write(b"".join(frames))
             if link.asked_at is None:
@@ -348,28 +349,16 @@ class NodeClient:
         self._link = None
         self._unsent.clear()
         for number in list(self._waiting):
-            waiting = self._waiting.get(number)
-            if waiting is not None:
-                self._answer(number, ConnectionLost(reason) if waiting.sent else NotSent(reason))
+            sent = number <= self._sent
+            self._answer(number, ConnectionLost(reason) if sent else NotSent(reason))
 
     def _look_at_clock(self) -> None:
         """End requests whose time is over, and a connection that has gone silent."""
         loop = self._loop
         self._timer = None
         now = loop.time()
-        deadlines = self._deadlines
-        if len(deadlines) > 2 * len(self._waiting) + 1024:  # mostly answered ones: forget them
-            deadlines[:] = [item for item in deadlines if item[1] in self._waiting]
-            heapq.heapify(deadlines)
-        while deadlines and deadlines[0][0] <= now:
-            _, number = heapq.heappop(deadlines)
-            waiting = self._waiting.get(number)
-            if waiting is None:
-                continue
-            if waiting.sent:
-                self._answer(number, ConnectionLost(f"no answer from {self.address} in time"))
-            else:
-                self._answer(number, NotSent(f"{self.address} could not be reached in time"))
+        if self._look_at <= now:
+            self._end_late(now)
         link = self._link
         if link is not None and self._waiting:
             if link.is_dead(now):
@@ -382,11 +371,21 @@ class NodeClient:
         if self._waiting and self._timer is None:
             self._timer = loop.call_later(STEP_S, self._look_at_clock)
 
-    # ------------------------------------------------------------------ called by the link
+    def _end_late(self, now: float) -> None:
+        """End those whose deadline has passed, the earliest first. The earliest of the others is
+        looked for only here: most are answered long before, and cost nothing."""
+        late = [waiting for waiting in self._waiting.values() if waiting.deadline <= now]
+        self._unsent = [waiting for waiting in self._unsent if waiting.deadline > now]
+        for waiting in sorted(late, key=lambda waiting: waiting.deadline):
+            if waiting.number <= self._sent:
+                outcome: Outcome = ConnectionLost(f"no answer from {self.address} in time")
+            else:
+                outcome = NotSent(f"{self.address} could not be reached in time")
+            self._answer(waiting.number, outcome)
+        deadlines = (waiting.deadline for waiting in self._waiting.values())
+        self._look_at = min(deadlines, default=math.inf)
 
-    @property
-    def awaits(self) -> bool:
-        return bool(self._waiting)
+    # ------------------------------------------------------------------ called by the link
 
     def on_responses(self, responses: list[Response]) -> None:
         waiting = self._waiting
@@ -395,7 +394,8 @@ class NodeClient:
             if asked is None:  # the answer to a probe, or one behind its deadline
                 continue
             try:  # `_tell`, without the call
-                asked.done(response.body)
+                done = asked.done
+                done(response.body)
             except Exception as exc:
                 self._failed(exc)
 
@@ -416,9 +416,10 @@ class _Link(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, owner: NodeClient, greeting: Dialing) -> None:
+    def __init__(self, owner: NodeClient, greeting: Dialing, waiting: Mapping[int, object]) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._owner = owner
+        self._waiting = waiting  # the owner's requests that have not ended
         self._greeting = greeting
         self._frames = FrameDecoder(GREETING_BYTES_MAX)
         self._responses = msgspec.msgpack.Decoder(
@@ -455,7 +456,7 @@ class _Link(asyncio.Protocol):
                     self._owner.on_responses(self._responses.decode(frame))
                 else:
                     self._greet(self._greeting.receive(frame))
-            self.asked_at = self._loop.time() if self._owner.awaits else None
+            self.asked_at = self._loop.time() if self._waiting else None
         except (ProtocolError, msgspec.DecodeError) as exc:
             self._end(f"{self._owner.address} does not speak the node protocol: {exc}")
             self.transport.abort()

@@ -13,6 +13,7 @@
     tick_ms = 50
     election_ticks = 8
     lease_reads = false
+    log_entries = 10000
 
     [limits]
     write_ms = 5000
@@ -162,6 +163,9 @@ class RaftConfig:
     resolve_after_ms: int = 500
     """How long a transaction over several groups is left to its router before leaders finish it
     (docs/distributed.md)."""
+    log_entries: int = 10_000
+    """How many entries stay in a log behind what is applied: a peer that was away for a moment
+    catches up from the log, one that has missed more is sent the whole data file."""
 
 
 @dataclass(frozen=True)
@@ -395,6 +399,7 @@ def _raft(table: dict[str, Any], engine: str) -> RaftConfig:
         lease_margin_ms=given("lease_margin_ms", _positive),
         spread_leaders=given("spread_leaders", _flag),
         resolve_after_ms=given("resolve_after_ms", _positive),
+        log_entries=given("log_entries", _positive),
     )
     if raft.lease_reads and engine != "core":
         raise ConfigError(
@@ -438,6 +443,13 @@ def _replicas(
     return tuple(replicas)
 
 
+def _log_entries_line(raft: RaftConfig) -> list[str]:
+    """Only if it is another than the default: versions that do not know it read the file too."""
+    if raft.log_entries == RaftConfig().log_entries:
+        return []
+    return [f"log_entries = {raft.log_entries}"]
+
+
 def format_cluster(config: ClusterConfig) -> str:
     """The text of a `cluster.toml`; `parse_cluster` of it gives `config` again, but for the
     secret."""
@@ -460,6 +472,7 @@ def format_cluster(config: ClusterConfig) -> str:
         f"lease_margin_ms = {config.raft.lease_margin_ms}",
         f"spread_leaders = {str(config.raft.spread_leaders).lower()}",
         f"resolve_after_ms = {config.raft.resolve_after_ms}",
+        *_log_entries_line(config.raft),
         "",
         "[limits]",
         *(f"{item.name} = {getattr(config.limits, item.name)}" for item in fields(WriteLimits)),

@@ -27,7 +27,8 @@ from nodes.config import WriteLimits
 from nodes.data_file import BEGIN_WRITE, ROLLBACK
 from nodes.protocol import ResponseBody, Write
 from nodes.sql_connection import SqlConnection
-from nodes.write_unit import run_write, stages_of
+from nodes.stage_content import stages_of
+from nodes.write_unit import run_write
 
 __all__ = ["DryRun"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -40,7 +40,9 @@ def array_frames(items: Sequence[object], encoder: msgspec.msgpack.Encoder) -> l
     Raises what the encoder raises, and ProtocolError if an item is larger than `ITEM_BYTES_MAX`."""
     if len(items) <= ITEMS_MAX:
         payload = encoder.encode(items)
-        if len(payload) <= _SHARED_BYTES_MAX or len(items) == 1:
+        if len(payload) <= _SHARED_BYTES_MAX:
+            return [_LENGTH.pack(len(payload)) + payload]
+        if len(items) == 1:
             return [encode_frame(payload)]
     half = len(items) // 2
     return array_frames(items[:half], encoder) + array_frames(items[half:], encoder)
@@ -66,8 +68,14 @@ class FrameDecoder:
         """Nothing of a further payload has come."""
         return not self._buffer
 
-    def feed(self, data: bytes) -> Iterator[memoryview]:
+    def feed(self, data: bytes) -> Iterable[memoryview]:
         """Payloads that `data` completes, in order. Each is valid until the next `feed`."""
+        size = len(data) - _LENGTH.size
+        if size >= 0 and not self._buffer and int.from_bytes(data[:4]) == size <= self.limit:
+            return (memoryview(bytes(data))[4:],)  # nearly always: one frame, and whole
+        return self._payloads(data)
+
+    def _payloads(self, data: bytes) -> Iterator[memoryview]:
         buffer = self._buffer + data if self._buffer else bytes(data)
         self._buffer = b""
         view = memoryview(buffer)

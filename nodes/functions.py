@@ -218,6 +218,20 @@ def random_uuid(random: Random) -> bytes:
     return bytes(drawn)
 
 
+UUID_V7: Final = "pg_uuid_v7"
+"""uuidv7(), of the time of the statement, and drawn from its seed."""
+
+_UUID_V7_COUNT_BITS: Final = 12
+
+
+def uuid_v7(ms: int, count: int, random: Random) -> bytes:
+    """A UUID of version 7 (RFC 9562, section 6.2, method 1): number `count` of this millisecond
+    since 1970. A count that overflows goes on in the next one."""
+    later, count = divmod(count, 1 << _UUID_V7_COUNT_BITS)
+    drawn = random.getrandbits(62)
+    return ((ms + later) << 80 | 7 << 76 | count << 64 | 2 << 62 | drawn).to_bytes(16, "big")
+
+
 NOW: Final = "pg_now"
 """The function that answers the time of the entry as a timestamptz: PostgreSQL's now()."""
 
@@ -244,6 +258,7 @@ class Environment:
         "_random",
         "_recursed",
         "_row_ids",
+        "_uuids",
         "stamp",
     )
 
@@ -259,6 +274,7 @@ class Environment:
         self._random: Random | None = None  # made at first use: most statements draw nothing
         self._now: str | None = None
         self._recursed = 0
+        self._uuids = 0  # of version 7, made in this statement
 
     def begin(self, now_us: int, seed: int, ordinal: int) -> None:
         """A statement starts."""
@@ -280,7 +296,7 @@ class Environment:
         if self._current is not self.stamp:
             self._current = self.stamp
             self._error = self._random = self._now = None
-            self._recursed = 0
+            self._recursed = self._uuids = 0
 
     def take_error(self) -> FunctionError | None:
         """The error a function raised in the current statement, once."""
@@ -299,6 +315,12 @@ class Environment:
             _, seed, ordinal = self.stamp
             self._random = Random((ordinal << 64) | (seed & _MASK64))
         return self._random
+
+    def next_uuid_v7(self) -> bytes:
+        """They grow, in the order in which the statement asks for them."""
+        random = self.random
+        self._uuids += 1
+        return uuid_v7(self.stamp[0] // 1000, self._uuids - 1, random)
 
     def recursed(self) -> bool:
         """A recursive query of the current statement makes another row."""
@@ -390,6 +412,7 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
     )
     define(RANDOM, 0, lambda: environment.random.random(), pure=False, strict=False)
     define(RANDOM_UUID, 0, lambda: random_uuid(environment.random), pure=False, strict=False)
+    define(UUID_V7, 0, environment.next_uuid_v7, pure=False, strict=False)
     define(NOW, 0, lambda: environment.stamp[0] + UNIX_EPOCH_US, pure=False, strict=False)
     define("randomblob", 1, random_blob, pure=False, strict=True)
     define(ROW_ID, 0, environment.next_row_id, pure=False, strict=False)

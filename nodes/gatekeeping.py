@@ -123,11 +123,15 @@ class Gatekeeper:
         return None if is_good else _OPEN
 
     def open(self, id: bytes) -> None:
-        """The snapshot needs no gate any more."""
+        """The snapshot needs no gate any more. If it waits for one, or behind it, it is told so:
+        what it reads may be applied for longer than anybody keeps a place for its pin."""
+        left = [each for each in (*self._waiting, *self._asked.values()) if each.id == id]
         self._waiting = deque(each for each in self._waiting if each.id != id)
         self._asked.pop(id, None)
         if self.gates.open(id):
             self._opened()
+        for each in left:
+            each.done(_NOT_IN_TIME)
 
     def _opened(self) -> None:
         asked, self._asked = self._asked, {}

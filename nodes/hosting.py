@@ -231,6 +231,7 @@ class Hosting:
             machine=machine,
             rng=random.Random(self._rng.getrandbits(64)),
             clock=SystemClock(),
+            log_entries=self.config.raft.log_entries,
             wake=self._wake,
             send=self._send,
         )

@@ -16,8 +16,9 @@ from nodes.data_file import RELEASE, ROLLBACK_TO, SAVEPOINT
 from nodes.outcome_digest import DIGEST_BYTES, digest_of
 from nodes.protocol import Guard, SessionId, SetVersion, SqlFailure, Stale, StatementResult, Write
 from nodes.sql_connection import Refused, SqlConnection
+from nodes.stage_content import stages_of
 from nodes.two_phase import Held
-from nodes.write_unit import run_write, stages_of
+from nodes.write_unit import run_write
 
 __all__ = ["Broken", "PreparedWork"]
 

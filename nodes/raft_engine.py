@@ -150,7 +150,7 @@ class RaftEngine:
     """The replica of one group on this node.
 
     `wake` asks the node for a turn in which this replica takes part. `send` sends a message
-    between turns.
+    between turns. `log_entries` stay in the log behind what is applied.
     """
 
     def __init__(
@@ -162,6 +162,7 @@ class RaftEngine:
         machine: ReplicatedMachine,
         rng: random.Random,
         clock: Clock,
+        log_entries: int,
         wake: Callable[[RaftEngine], None],
         send: Callable[[RaftEngine, RaftMessage], None],
     ) -> None:
@@ -195,6 +196,7 @@ class RaftEngine:
             core,
             machine,
             self._applier,
+            log_entries=log_entries,
             send=lambda message: send(self, message),
             wake=lambda: wake(self),
             failed=self.fail,

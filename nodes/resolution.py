@@ -74,8 +74,10 @@ class Resolution:
     def due(self, now: float, two_phase: Known) -> list[ToLeader]:
         """What has waited long enough."""
         known = two_phase.held.keys() | two_phase.decided.keys()
-        first = (now + self._after_s, 1)
-        self._next = {id_: self._next.get(id_, first) for id_ in sorted(known)}
+        self._next = {
+            id_: self._next.get(id_) or (now + self._first_s(two_phase.held.get(id_)), 1)
+            for id_ in sorted(known)
+        }
         self._untold = {id_: groups for id_, groups in self._untold.items() if id_ in known}
         requests: list[ToLeader] = []
         for id_, (due, patience) in self._next.items():
@@ -91,6 +93,11 @@ class Resolution:
                 abort = Decide(id_, False, prepare.participants)
                 requests.append(ToLeader(prepare.anchor, abort))
         return requests
+
+    def _first_s(self, held: Held | None) -> float:
+        """How long it is waited for somebody to finish it: not before the others may have prepared
+        what is prepared here."""
+        return self._after_s + (0 if held is None else held.prepare.patience_ms / 1000)
 
     def answered(
         self, request: ToLeader, answer: ResponseBody | None, two_phase: Known

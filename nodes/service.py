@@ -44,9 +44,9 @@ from nodes.protocol import (
     Write,
 )
 from nodes.speculations import SpeculatingMachine, Speculations
+from nodes.stage_content import staged_bytes
 from nodes.stages import too_large
 from nodes.work import UNWANTED, Work
-from nodes.write_unit import staged_bytes
 
 __all__ = ["GroupService", "ServedMachine", "decode_body"]
 

@@ -33,15 +33,15 @@ from nodes.snapshot_files import SnapshotRefused
 
 __all__ = ["Received", "Sent", "SnapshotMachine", "SnapshotTransfer"]
 
-KEEP_ENTRIES: Final = 10_000
 KEEP_BYTES: Final = 32 * 1024 * 1024
-"""What stays in the log behind the applied index: a peer that was away for a moment catches up
-from the log, a snapshot costs it the whole file."""
+"""What stays in the log behind the applied index, if that is less than the entries it keeps: a
+peer that was away for a moment catches up from the log, a snapshot costs it the whole file."""
 
-CUT_ENTRIES: Final = 5_000
+CUT_ENTRIES_MIN: Final = 10
 CUT_BYTES: Final = 4 * 1024 * 1024
-"""The log is cut when it is longer by so much. Each cut syncs the data file's -wal, and deletes
-within one turn of the node: about a thousand rows a millisecond, or 500 KiB if they are large."""
+"""The log is cut when it is longer by so much, or by half of the entries it keeps. Each cut syncs
+the data file's -wal, and deletes within one turn of the node: about a thousand rows a
+millisecond, or 500 KiB if they are large."""
 
 SNAPSHOT_BYTES_PER_S: Final = 64 * 1024 * 1024
 """How fast a group streams snapshots: it shares disk and network with the writes."""
@@ -125,7 +125,8 @@ class SnapshotTransfer:
 
     Each turn of the engine: `take` what the core wants, write `pointer` along with the rest,
     `persisted`; each tick: `tick`. `send` hands one message to the network, `wake` asks for a
-    turn, `failed` gets what stops the replica.
+    turn, `failed` gets what stops the replica. `log_entries` stay in the log behind what is
+    applied.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class SnapshotTransfer:
         machine: SnapshotMachine,
         applier: Applier,
         *,
+        log_entries: int,
         send: Callable[[RaftMessage], None],
         wake: Callable[[], None],
         failed: Callable[[Exception], None],
@@ -158,7 +160,8 @@ class SnapshotTransfer:
         self._received: Received | None = None
         self._decided: asyncio.Future[bool] | None = None
         self._cut: SnapshotPointer | None = None  # given up by the core, not yet by the disk
-        self._length = _LogLength()
+        self._log_entries = log_entries
+        self._length = _LogLength(log_entries)
 
     # ------------------------------------------------------------------ the engine's side
 
@@ -257,7 +260,8 @@ class SnapshotTransfer:
             durable,
             max(self._length.keep_after(self._machine.applied), self._machine.switched_at),
             self._core.compaction_limit,
-            self._core.log.first - 1 + 2 * CUT_ENTRIES,  # a long log is cut in several turns
+            # a long log is cut in several turns
+            self._core.log.first - 1 + 2 * self._length.cut_entries,
         )
 
     # ------------------------------------------------------------------ sending
@@ -315,7 +319,7 @@ class SnapshotTransfer:
             self._core.snapshot_received(intact=True)
             self._wake()
             if await self._decided:
-                self._length = _LogLength()
+                self._length = _LogLength(self._log_entries)
                 await self._machine.switch_to(received.generation)
                 _log.info(
                     "group %s goes on from a snapshot of index %d",
@@ -384,7 +388,9 @@ def _pointer(generation: int, base: LogBase) -> SnapshotPointer:
 class _LogLength:
     """How many bytes the log holds, roughly: marks of (index, bytes up to there)."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_entries: int) -> None:
+        self._keep_entries = keep_entries
+        self.cut_entries = max(keep_entries // 2, CUT_ENTRIES_MIN)
         self._marks: deque[tuple[int, int]] = deque()
         self._bytes = 0  # ever added
         self._base = 0  # of these, before the log's first entry
@@ -399,13 +405,13 @@ class _LogLength:
 
     def is_cut_due(self, first: int, applied: int) -> bool:
         return (
-            applied - first + 1 >= KEEP_ENTRIES + CUT_ENTRIES
+            applied - first + 1 >= self._keep_entries + self.cut_entries
             or self._bytes - self._base >= KEEP_BYTES + CUT_BYTES
         )
 
     def keep_after(self, applied: int) -> int:
         """The log keeps the entries after this one."""
-        index = applied - KEEP_ENTRIES
+        index = applied - self._keep_entries
         for mark, size in self._marks:
             if self._bytes - size < KEEP_BYTES:
                 break

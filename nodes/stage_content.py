@@ -19,11 +19,13 @@ from nodes.protocol import (
     FRAME_BYTES_MAX,
     STAGE_CHUNK_BYTES,
     ProtocolError,
+    Ran,
     SessionId,
     Staged,
     Statement,
     Step,
     Value,
+    Write,
 )
 
 __all__ = [
@@ -32,7 +34,10 @@ __all__ = [
     "StageWriter",
     "apply_s",
     "check_content",
+    "prepare_ms",
     "rows_of",
+    "staged_bytes",
+    "stages_of",
     "statements_of",
     "steps_of",
 ]
@@ -57,6 +62,31 @@ APPLIED_ROWS_PER_S: Final = 10_000
 def apply_s(size: int, rows: int) -> float:
     """How long replicas may take to apply so much, in seconds."""
     return size / APPLIED_BYTES_PER_S + rows / APPLIED_ROWS_PER_S
+
+
+def stages_of(write: Write) -> list[Staged]:
+    """The stages that it and its statements name."""
+    statements = list(write.statements)
+    stages: list[Staged | None] = [write.staged]
+    transaction = write.transaction
+    if transaction is not None:
+        statements += [step.statement for step in transaction.steps if isinstance(step, Ran)]
+        stages += [transaction.staged, *transaction.stages]
+    stages += [statement.staged for statement in statements]
+    return [staged for staged in stages if staged is not None]
+
+
+def staged_bytes(write: Write) -> int:
+    """Of all stages that it names, each counted once."""
+    sizes = {(each.session, each.stage): each.size for each in stages_of(write)}
+    return sum(sizes.values())
+
+
+def prepare_ms(write: Write) -> int:
+    """How long a leader may take to prepare it for what it names, in milliseconds: it tries it, and
+    applies it."""
+    named = {(each.session, each.stage): each for each in stages_of(write)}
+    return round(2000 * sum(apply_s(each.size, each.rows) for each in named.values()))
 
 
 class StageError(Exception):

@@ -13,13 +13,13 @@ from typing import Final
 from nodes.authorizer import Mode, mode_of_write
 from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
 from nodes.foreign_keys import check_references
-from nodes.protocol import Ran, SqlFailure, Staged, Statement, Write
+from nodes.protocol import SqlFailure, Staged, Statement, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
 from nodes.stage_content import StageError
 from nodes.staged_rows import staged_statements
 from nodes.transaction_unit import run_transaction
 
-__all__ = ["is_change", "run_write", "staged_bytes", "stages_of"]
+__all__ = ["is_change", "run_write"]
 
 _TEXTS_MAX: Final = 1024
 """Texts whose answer is remembered."""
@@ -80,24 +80,6 @@ def is_change(statement: Statement) -> bool:
 def _is_change(sql: str) -> bool:
     lower = sql.lower()
     return lower.startswith(_CHANGES) and "returning" not in lower
-
-
-def stages_of(write: Write) -> list[Staged]:
-    """The stages that it and its statements name."""
-    statements = list(write.statements)
-    stages: list[Staged | None] = [write.staged]
-    transaction = write.transaction
-    if transaction is not None:
-        statements += [step.statement for step in transaction.steps if isinstance(step, Ran)]
-        stages += [transaction.staged, *transaction.stages]
-    stages += [statement.staged for statement in statements]
-    return [staged for staged in stages if staged is not None]
-
-
-def staged_bytes(write: Write) -> int:
-    """Of all stages that it names, each counted once."""
-    sizes = {(each.session, each.stage): each.size for each in stages_of(write)}
-    return sum(sizes.values())
 
 
 def _set_versions(connection: SqlConnection, write: Write) -> None:

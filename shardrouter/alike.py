@@ -1,16 +1,17 @@
-"""Whether every shard would do the same to its copy of a reference table, asked to do so."""
+"""Whether every shard would do the same to its copy of a reference table, asked to do so; and
+whether any could do what it is asked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nodes.functions import RANDOM, RANDOM_UUID
+from nodes.functions import RANDOM, RANDOM_UUID, UUID_V7
 from shardrouter.catalog import Catalog, Column, Table
 from shardrouter.errors import NotSupported
 from shardrouter.relations import Statement
 from shardrouter.sqlite_text import words
 
-__all__ = ["has_random_default", "is_random", "random_refused", "unlike"]
+__all__ = ["has_random_default", "is_random", "made_here", "random_refused", "unlike"]
 
 
 def unlike(
@@ -33,6 +34,18 @@ def unlike(
     return None
 
 
+def made_here(statement: Statement) -> NotSupported | None:
+    """Why no shard can carry out a change that has `unique_id()` in an expression, for which this
+    is the error if its rows cannot be read first."""
+    if not statement.makes_keys:
+        return None
+    return NotSupported(
+        "unique_id() in ON CONFLICT or RETURNING is not supported",
+        detail="The router makes it, and does not know the rows.",
+        hint="SELECT unique_id() first, and send it as a parameter.",
+    )
+
+
 def random_refused(table: Table) -> NotSupported:
     return NotSupported(
         f'a random value in a change of the reference table "{table.relname}" is not supported',
@@ -48,4 +61,4 @@ def has_random_default(column: Column) -> bool:
 
 def is_random(text: str) -> bool:
     """Whether a node that computes it draws a value at random."""
-    return not words(text).isdisjoint((RANDOM, RANDOM_UUID))
+    return not words(text).isdisjoint((RANDOM, RANDOM_UUID, UUID_V7))

@@ -237,7 +237,7 @@ class AnyReplica:
         call.number = contact.client.request(
             call.group,
             call.read,
-            timeout_s=call.until - now,
+            deadline=call.until,
             done=partial(self._answered, call, contact, call.copies, now),
         )
         if self._watch is None:

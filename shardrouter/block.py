@@ -89,7 +89,10 @@ class Block:
     @property
     def size(self) -> int:
         """Bytes of all that it is to write."""
-        return sum(branch.size for branch in self.branches.values())
+        size = 0
+        for branch in self.branches.values():  # before each statement
+            size += branch.size
+        return size
 
     def guards_on(self, object: str) -> bool:
         """Whether an earlier statement relied on a version of this."""

@@ -262,7 +262,7 @@ class BlockSteps:
     ) -> None:
         """Write rows that were sent ahead; they are kept as long as the block is. Raises
         RouterError; then the block has failed."""
-        self._uploads += uploads
+        self.keep(uploads)
         try:
             if block.failed:
                 raise in_failed_block()
@@ -273,6 +273,10 @@ class BlockSteps:
         except BaseException:
             block.failed = True
             raise
+
+    def keep(self, uploads: Sequence[Upload]) -> None:
+        """What was sent ahead for a step of the block, which is kept as long as that is."""
+        self._uploads += uploads
 
     # ------------------------------------------------------------------ sent ahead
 

@@ -83,6 +83,7 @@ class Branch:
         self._fixed_bytes = 0  # of guards and names of stages, which an entry has to hold
         self._ahead: Staged | None = None  # has the steps before these
         self._stages: list[Staged] = []  # that the steps name
+        self._ahead_bytes = 0  # of all these
         self._bounded = True
         self._is_whole = False  # some statement names no slot: it touches all of its tables
         self._has_slots = False
@@ -149,17 +150,19 @@ class Branch:
         step = structs.replace(step, digest=digest or digest_of(outcome))
         self._chain = chain(self._chain, step)
         self._add(step)
+        has_slots = False
         for guard in guards:
+            has_slots = has_slots or guard.object.startswith("slot:")
             if guard not in self._guards:
                 self._guards[guard] = None
                 self._fixed_bytes += len(_encode(guard))
         if guards:
-            has_slots = any(guard.object.startswith("slot:") for guard in guards)
             self._has_slots = self._has_slots or has_slots
             self._is_whole = self._is_whole or not has_slots
         staged = step.statement.staged if isinstance(step, Ran) else None
         if staged is not None:
             self._stages.append(staged)
+            self._ahead_bytes += staged.size
             self._fixed_bytes += len(_encode(staged))
         self._bounded = self._bounded and quick
         self.writes = self.writes or is_write
@@ -213,8 +216,7 @@ class Branch:
     @property
     def size(self) -> int:
         """Bytes of all that it is to write."""
-        ahead = self._ahead.size if self._ahead is not None else 0
-        return self._bytes + ahead + sum(staged.size for staged in self._stages)
+        return self._bytes + self._ahead_bytes
 
     @property
     def fits_an_entry(self) -> bool:
@@ -223,6 +225,7 @@ class Branch:
 
     def sent_ahead(self, staged: Staged) -> None:
         """The shard keeps all steps so far, under this name."""
+        self._ahead_bytes += staged.size - (self._ahead.size if self._ahead is not None else 0)
         self._ahead = staged
         self._steps.clear()
         self._bytes = 0

@@ -22,7 +22,7 @@ from shardrouter import (
     row_functions,
     syntax,
 )
-from shardrouter.common_types import compatible
+from shardrouter.common_types import common_type, compatible
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import DATABASE
 from shardrouter.lazy_constants import refuse_if_skipped
@@ -212,7 +212,9 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             implicit(scope.take(argument, kind), kind)
             for argument, kind in zip(node.arguments, found.arguments, strict=True)
         ]
-        if found.asks:
+        if found.asks == "keys":
+            scope.statement.make_keys()
+        elif found.asks:
             scope.statement.ask_router(about_cluster=found.asks == "cluster")
         scope.statement.is_volatile |= found.is_volatile
         known = [typed.constant.value for typed in arguments if typed.constant is not None]
@@ -230,10 +232,10 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
     if found:
         raise _not_unique(node, given)
-    if node.name == "array_fill" and _fills_with_an_array(given):
-        assert given[0] is not None
+    element = _array_as_element(node.name, given)
+    if element is not None:
         raise StatementError(
-            f"could not find array type for data type {given[0].name}", sqlstate="42704"
+            f"could not find array type for data type {element.name}", sqlstate="42704"
         )
     if node.name in functions.NOT_HERE or (
         node.name in postgresql_names.FUNCTIONS and not _is_known(node.name)
@@ -273,14 +275,23 @@ def _none_such(node: syntax.Call, given: Sequence[Type | None]) -> StatementErro
     )
 
 
-def _fills_with_an_array(given: Sequence[Type | None]) -> bool:
-    """Which PostgreSQL takes for any element, to find that there are no arrays of arrays."""
-    element, *counts = given
-    return (
-        element is not None
-        and element.element is not None
-        and all(kind is None or casts.is_implicit(kind, ARRAY_OF[INTEGER]) for kind in counts)
-    )
+def _array_as_element(name: str, given: Sequence[Type | None]) -> Type | None:
+    """The array that PostgreSQL takes for any element, to find that there are no arrays of
+    arrays: no argument's type says otherwise."""
+    places = ("element",) if name == "array_fill" else _COMPATIBLE.get(name, ())
+    candidates = functions.candidates(name, len(given))
+    known = [(kind, place) for kind, place in zip(given, places, strict=False) if kind is not None]
+    if not candidates or not known or any(place == "array" for _, place in known):
+        return None
+    try:
+        common = common_type([kind for kind, _ in known], "")
+    except StatementError:
+        return None
+    if common.element is None:
+        return None
+    others = zip(given[len(places) :], candidates[0].arguments[len(places) :], strict=True)
+    takes = all(kind is None or casts.is_implicit(kind, wanted) for kind, wanted in others)
+    return common if takes else None
 
 
 def _not_unique(node: syntax.Call, given: Sequence[Type | None]) -> StatementError:

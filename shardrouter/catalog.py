@@ -110,11 +110,10 @@ class Catalog:
     schemas: Mapping[str, SqlSchema] = field(default_factory=lambda: {PUBLIC: SqlSchema(PUBLIC)})
     search_path: tuple[str, ...] = (PUBLIC,)
     """Where a session looks for names that say no schema: no part of what was read."""
-
-    @cached_property
-    def owned(self) -> dict[int, tuple[str, Guard]]:
-        """By slot the shard that owns it, and the guard that says so: those asked for so far."""
-        return {}
+    owned: dict[int, tuple[str, Guard]] = field(
+        init=False, compare=False, repr=False, default_factory=dict
+    )
+    """By slot the shard that owns it, and the guard that says so: those asked for so far."""
 
     def owner(self, slot: int) -> tuple[str, Guard]:
         """The shard that owns a slot, and the guard that says so."""

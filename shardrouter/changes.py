@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shardrouter import casts, syntax, types
-from shardrouter.alike import unlike
+from shardrouter.alike import made_here, unlike
 from shardrouter.casts import Context
 from shardrouter.catalog import Catalog, Column, Table
 from shardrouter.common_tables import with_clause
@@ -113,7 +113,9 @@ def insert(
     where = _target_place(statement, catalog, table, keys, is_local=is_local)
     left_out = [column for column in table.columns if column not in columns]
     whole = text + conflict.text + returning
-    apart = where.apart or unlike(statement, catalog, table, whole, left_out)
+    apart = (
+        where.apart or unlike(statement, catalog, table, whole, left_out) or made_here(statement)
+    )
     if apart is not None:
         if node.query is None:
             raise apart
@@ -455,7 +457,9 @@ def _write(
     )
     where = place(statement, catalog, is_write=True, is_local=is_local)
     moves = any(column.name == table.shard_key for column in changed)
-    is_apart = where.apart or unlike(statement, catalog, table, text + returning)
+    is_apart = (
+        where.apart or unlike(statement, catalog, table, text + returning) or made_here(statement)
+    )
     if is_apart or (moves and len(catalog.shards) > 1):
         made = change_rows(node, table, changed, catalog, statement.parameters)
         return replace(made, is_once=is_once)

@@ -46,8 +46,8 @@ def compatible(given: Sequence[Type | None], places: Sequence[str]) -> list[Type
     """The types of arguments, None for open ones, of which each is an `array` or an `element` of
     one common type. Where there is none they stay: there is no such function."""
     elements = [
-        kind.element if kind.element is not None else kind
-        for kind, _ in zip(given, places, strict=False)
+        kind.element if place == "array" and kind.element is not None else kind
+        for kind, place in zip(given, places, strict=False)
         if kind is not None
     ]
     is_array = [kind is None or kind.element is not None for kind in given]

@@ -74,11 +74,12 @@ class Contact:
         """Ask for the node's status, unless that is under way; `told` hears of an answer."""
         if not self._is_knocking:
             self._is_knocking = True
-            sent_at = asyncio.get_running_loop().time() if self.client.connected else None
+            now = asyncio.get_running_loop().time()
+            sent_at = now if self.client.connected else None
             self.client.request(
                 "",
                 asking,
-                timeout_s=KNOCK_TIMEOUT_S,
+                deadline=now + KNOCK_TIMEOUT_S,
                 done=partial(self._knocked, told, sent_at),
             )
 

@@ -45,6 +45,7 @@ from nodes.protocol import (
     UnknownSession,
     Write,
 )
+from nodes.stage_content import prepare_ms
 
 __all__ = ["Branch", "Committed", "Coordinator", "Failed", "Send", "Unknown", "Verdict"]
 
@@ -110,6 +111,7 @@ class Coordinator:
             Participant(group, branch.write.session, branch.write.seq)
             for group, branch in branches.items()
         )
+        self._patience_ms = max(prepare_ms(branch.write) for branch in branches.values())
         self._prepared: dict[str, Prepared] = {}
         self._untold: set[str] = set()
         self.verdict: Verdict | None = None
@@ -123,7 +125,14 @@ class Coordinator:
 
     def _prepare(self, group: str) -> Send:
         branch = self._branches[group]
-        body = Prepare(self._id, branch.write, branch.tied, self._anchor, self._participants)
+        body = Prepare(
+            self._id,
+            branch.write,
+            branch.tied,
+            self._anchor,
+            self._participants,
+            self._patience_ms,
+        )
         return Send(group, body)
 
     def expire(self) -> list[Send]:

@@ -154,9 +154,8 @@ class Directory(Generic[G]):
         if self._is_closed:
             return
         if status.revision > self._config.revision:
-            contact.client.request(
-                "", GetCluster(), timeout_s=DESCRIPTION_TIMEOUT_S, done=self._described
-            )
+            deadline = self._loop.time() + DESCRIPTION_TIMEOUT_S
+            contact.client.request("", GetCluster(), deadline=deadline, done=self._described)
         for replica in status.replicas:
             group = self.groups.get(replica.group)
             if group is None:

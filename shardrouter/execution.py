@@ -7,7 +7,7 @@ a client's outcome. No I/O: `shardrouter.session` carries the commands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Final, Protocol
 
@@ -25,7 +25,7 @@ from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter import types
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import StatementError
-from shardrouter.levels import Hint, Level, hint_in
+from shardrouter.levels import HINT_BEGINS, Hint, Level, hint_in
 from shardrouter.plan import bind, slots
 from shardrouter.planned import (
     CopyFrom,
@@ -88,6 +88,11 @@ class Prepared:
     """What EXECUTE gives, or was written out in the text: then the client has none to give."""
     cut_names: tuple[tuple[str, str], ...] = ()
     """Names of the text that were too long, and what is left of them."""
+    may_hint: bool = field(init=False, compare=False, repr=False)
+    """Else its text has no `hint`: known without asking for one."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "may_hint", HINT_BEGINS in self.text)
 
     @cached_property
     def hint(self) -> Hint | None:
@@ -114,6 +119,8 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
     """Values are answered in their stored form, for who makes something else of them."""
     lasts: bool = False
     """A schema change that may take as long as its shards are at work on it."""
+    read_as: tuple[int, ...] | None = None
+    """If the arguments were read as values of these types, which are `types.are_read_whole`."""
 
 
 class MoreRows(Protocol):
@@ -199,6 +206,8 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     """
     if plan.bounds:
         arguments = bind(plan, execution.arguments)
+    elif execution.read_as == plan.parameter_oids:  # nearly always
+        arguments = execution.arguments
     else:  # the same, without the calls
         arguments = types.check_arguments(plan.parameter_oids, execution.arguments)
     if execution.drawn:
@@ -321,7 +330,7 @@ def _outputs(
 def outcome_of(plan: OneShard, execution: Execution, result: StatementResult) -> Outcome:
     """The outcome of a statement that one shard ran."""
     count = result.row_count
-    tag = plan.tags[count] if count < len(plan.tags) else plan.tag_of(count)
+    tag = plan.tags[count] if count <= 1 else plan.tag_of(count)
     values = result.values
     if values and execution.formats is None and not execution.stored:
         values = from_stored(values, plan.columns)

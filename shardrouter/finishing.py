@@ -12,12 +12,15 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 from nodes.protocol import Value
 from shardrouter.errors import DeadlineExceeded
+from shardrouter.made_keys import UNIQUE_ID, UNIQUE_ID_CALL
 from shardrouter.memory_database import MemoryDatabase
 from shardrouter.planned import Finish, Fragment
+from shardrouter.sequence_cache import SequenceCache
 from shardrouter.typed import quote
 
 __all__ = ["Finishing", "Rows", "finished", "new_database"]
@@ -40,8 +43,10 @@ BATCH: Final = 5000
 class Finishing:
     """Of one router. Used from one event loop; opens nothing before the first query."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, sequences: SequenceCache | None = None) -> None:
+        """sequences: of the router, which knows the keys that it makes."""
         self._rng = rng
+        self._sequences = sequences
         self._kept: list[MemoryDatabase] = []
         self._turns = asyncio.Semaphore(RUNNING_MAX)
 
@@ -71,9 +76,11 @@ class Finishing:
         bound = tuple(arguments[number - 1] for number in finish.parameters)
         began_us = time.time_ns() // 1000 if now_us is None else now_us
         seed = self._rng.getrandbits(63)
+        if UNIQUE_ID_CALL in finish.sql and self._sequences is not None:
+            await self._sequences.have_number(deadline)
 
         def run() -> list[tuple[Value, ...]]:
-            database = self._kept.pop() if self._kept else new_database()
+            database = self._kept.pop() if self._kept else self._new_database()
             try:
                 database.environment.begin(began_us, seed, 0)
                 return finished(database, finish, fragments, bound, check, is_over)
@@ -95,6 +102,13 @@ class Finishing:
                 given_up.set()
                 await asyncio.wait([running])  # it holds the database until then
                 raise
+
+    def _new_database(self) -> MemoryDatabase:
+        database = new_database()
+        if self._sequences is not None:
+            make = partial(self._sequences.make, UNIQUE_ID)
+            database.raw.create_function(UNIQUE_ID_CALL, 0, make)
+        return database
 
 
 def new_database() -> MemoryDatabase:

@@ -14,10 +14,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from nodes.functions import BUILTINS, FUNCTIONS, NOW, OVERRIDDEN, RANDOM, RANDOM_UUID
+from nodes.functions import (
+    BUILTINS,
+    FUNCTIONS,
+    NOW,
+    OVERRIDDEN,
+    RANDOM,
+    RANDOM_UUID,
+    UUID_V7,
+)
 from shardrouter import types
 from shardrouter.errors import NotSupported
 from shardrouter.locality import Located, body, whole
+from shardrouter.made_keys import UNIQUE_ID_CALL
 from shardrouter.partials import Split
 from shardrouter.placing import Pins, key_type
 from shardrouter.planned import Fragment, Total
@@ -64,7 +73,10 @@ _KEYWORDS: Final = frozenset(
     ]
 )
 _FETCHED: Final = "f"
-_MOMENTARY: Final = (OVERRIDDEN - {"lower", "upper"}) | {NOW, RANDOM, RANDOM_UUID}
+_MOMENTARY: Final = (OVERRIDDEN - {"lower", "upper"}) | {
+    *(NOW, RANDOM, RANDOM_UUID, UUID_V7),
+    UNIQUE_ID_CALL,
+}
 
 _WHERE: Final[dict[Placement, Literal["shards", "home", "any"]]] = {
     "sharded": "shards",

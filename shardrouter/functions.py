@@ -33,10 +33,6 @@ NOT_HERE: Final[Mapping[str, str]] = {
         "",
     ),
     "pg_sleep": "Wait in the application.",
-    **dict.fromkeys(
-        ("unique_id", "uuidv7"),
-        "Among the VALUES of an INSERT, as the DEFAULT of a column, and alone in a SELECT it is.",
-    ),
 }
 """Functions of PostgreSQL's that are not here, with what to do instead."""
 

@@ -34,7 +34,7 @@ _CHANGING: Final = frozenset(
     extract format gen_random_uuid json_agg json_build_array json_build_object jsonb_build_array
     jsonb_build_object localtime localtimestamp now random row_to_json session_user
     statement_timestamp timeofday to_char to_date to_json to_jsonb to_timestamp
-    transaction_timestamp user version
+    transaction_timestamp unique_id user uuidv7 version
     """.split()  # noqa: SIM905 -- a list of names
 )
 """Functions that PostgreSQL does not call IMMUTABLE, for any or for some of their arguments."""

@@ -19,15 +19,27 @@ from typing import Final, Literal, TypeAlias, cast
 from nodes.protocol import Bounded
 from shardrouter.errors import StatementError
 
-__all__ = ["LEVELS", "Hint", "Level", "check_level", "hint_in", "level_named", "name_of"]
+__all__ = [
+    "HINT_BEGINS",
+    "LEVELS",
+    "Hint",
+    "Level",
+    "check_level",
+    "hint_in",
+    "level_named",
+    "name_of",
+]
 
 Level: TypeAlias = Literal["linearizable", "lease", "session", "any"] | Bounded
 """What reads are asked for by; what `session` comes to is known when one is sent."""
 
 LEVELS: Final = ("linearizable", "lease", "session", "bounded", "any")
 
+HINT_BEGINS: Final = "/*+"
+"""Is in the text of every statement with a hint."""
+
 _HINT: Final = re.compile(r"\s*(?:[A-Za-z]+\s*)?/\*\+(.*?)\*/", re.DOTALL)
-_ITEM: Final = re.compile(r"([a-z_]+)\s*=\s*([A-Za-z0-9.]+)")
+_ITEM: Final = re.compile(r"\b(consistency|max_staleness)\s*=\s*([^\s,;]*)")
 
 
 def check_level(value: str) -> str:
@@ -65,13 +77,13 @@ class Hint:
 
 def hint_in(text: str) -> Hint | None:
     """What the comment at the head of a statement asks for. Raises StatementError 22023."""
-    if "/*+" not in text:
+    if HINT_BEGINS not in text:
         return None
     match = _HINT.match(text)
     if match is None:
         return None
     items = dict(_ITEM.findall(match[1]))
-    level, staleness = items.get("consistency", ""), items.get("max_staleness", "")
-    if not level and not staleness:
+    if not items:
         return None
-    return Hint(check_level(level) if level else "", staleness)
+    level = check_level(items["consistency"]) if "consistency" in items else ""
+    return Hint(level, items.get("max_staleness", ""))

@@ -320,19 +320,24 @@ def _append_string(tokens: list[Token], token: Token, sql: str) -> None:
         raise syntax_error(sql[token.start : token.end], token.start)
 
 
+_HINT: Final = re.compile(r"\s*(/\*\+)")
+
+
 def split(sql: str) -> list[str]:
-    """The statements of a simple query, without their semicolons; empty ones are dropped."""
+    """The statements of a simple query, without their semicolons, but with the hints before them;
+    empty ones are dropped."""
     statements: list[str] = []
-    first: Token | None = None
-    last: Token | None = None
+    start: int | None = None
+    end = 0  # of the last token
     for token in tokenize(sql):
         if token.is_mark(";"):
-            if first is not None and last is not None:
-                statements.append(sql[first.start : last.end])
-            first = None
-        else:
-            first = first or token
-            last = token
-    if first is not None and last is not None:
-        statements.append(sql[first.start : last.end])
+            if start is not None:
+                statements.append(sql[start:end])
+            start = None
+        elif start is None:
+            hint = _HINT.match(sql, end, token.start)
+            start = token.start if hint is None else hint.start(1)
+        end = token.end
+    if start is not None:
+        statements.append(sql[start:end])
     return statements

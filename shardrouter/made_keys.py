@@ -5,9 +5,14 @@ router's number, 10 bits that count within a millisecond. A router takes its num
 `meta`, and begins with the next one when it is started again; 4096 starts lie between two that have
 the same. Its clock may stand still or go back: what was given out is never given out again.
 
+Nobody else can make one, so a statement with `unique_id()` in it is finished here: a query as one
+over several shards, a write as rows that were read first (`shardrouter.rows_planning`).
+
 `uuidv7()` is PostgreSQL 18's: a UUID of version 7 (RFC 9562), of the moment of its call: 48 bits of
 milliseconds since 1970, 12 bits that count within a millisecond (section 6.2, method 1), 62 bits by
-chance. Those of one router grow; a count that overflows goes on in the next millisecond.
+chance. Those of one router grow; a count that overflows goes on in the next millisecond. Within an
+expression over rows the shard makes them, of the time of the statement and from its seed; those of
+one statement grow.
 
 `gen_random_uuid()` is made here only where it decides on which shard its row is, or has to be the
 same on all of them; elsewhere the shard draws it from the seed of the statement.
@@ -19,7 +24,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from nodes.functions import random_uuid
+from nodes.functions import random_uuid, uuid_v7
 from shardrouter import types
 from shardrouter.kinds import Type
 from shardrouter.tables import Column, Table
@@ -28,6 +33,7 @@ __all__ = [
     "RANDOM_UUID",
     "ROUTERS",
     "UNIQUE_ID",
+    "UNIQUE_ID_CALL",
     "UUID_V7",
     "KeyMaker",
     "drawn_default",
@@ -44,6 +50,9 @@ RANDOM_UUID: Final = f"{_MARK}gen_random_uuid"
 UNIQUE_ID: Final = f"{_MARK}unique_id"
 UUID_V7: Final = f"{_MARK}uuidv7"
 """In a plan they stand where the names of sequences do."""
+
+UNIQUE_ID_CALL: Final = "pg_unique_id"
+"""In the text of a finish: the next `unique_id()`."""
 
 _BY_NAME: Final = {"gen_random_uuid": RANDOM_UUID, "unique_id": UNIQUE_ID, "uuidv7": UUID_V7}
 
@@ -106,9 +115,7 @@ class KeyMaker:
 
     def _uuid_v7(self) -> bytes:
         self._last_v7 = max(self._now_ms() << _V7_COUNT_BITS, self._last_v7 + 1)
-        ms, count = divmod(self._last_v7, 1 << _V7_COUNT_BITS)
-        by_chance = self._rng.getrandbits(62)
-        return (ms << 80 | 7 << 76 | count << 64 | 2 << 62 | by_chance).to_bytes(16, "big")
+        return uuid_v7(*divmod(self._last_v7, 1 << _V7_COUNT_BITS), self._rng)
 
     def _unique_id(self) -> int:
         assert self.number is not None

@@ -20,6 +20,7 @@ from shardrouter.lifted import LIFTED_FROM, lift, values_of
 from shardrouter.plan import make_plan, parameter_oids, result_columns
 from shardrouter.planned import SchemaChange
 from shardrouter.role_statements import RoleStatement
+from shardrouter.settings import check_hint
 
 __all__ = ["PlanCache"]
 
@@ -62,7 +63,8 @@ class PlanCache:
 
     async def make(self, text: str, oids: tuple[int, ...], catalog: Catalog, user: str) -> Prepared:
         """Plan `text`, which the role `user` sends, and keep the plan. Raises what `make_plan`
-        raises."""
+        raises, and 22023 for what its hint asks for, whether or not it reads."""
+        check_hint(text)
         identity = Identity(user)
         if len(text) >= LIFTED_FROM:
             lifted = await asyncio.to_thread(_lifted, text, catalog, oids, identity)

@@ -7,8 +7,7 @@ execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` make
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import cached_property
+from dataclasses import field, replace
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -162,36 +161,37 @@ class OneShard:
     split: SplitRows | None = None
     shards: int = 0
     """If not 0: right only while the cluster has so many shards, which then hold it all."""
+    # What all its commands have in common: attributes, for a property of any kind, asked with
+    # each statement, takes as long as a call.
+    is_write: bool = field(init=False, compare=False, repr=False)
+    tags: tuple[str, str] = field(init=False, compare=False, repr=False)
+    """`tag_of` no row and of one, which are most."""
+    guards: tuple[Guard, ...] = field(init=False, compare=False, repr=False)
+    """Of the versions of its tables."""
+    pin: tuple[int, Callable[[Value], int]] | None = field(init=False, compare=False, repr=False)
+    """If an argument, as it comes, is its one shard key: which, and what finds its slot."""
+    outputs: dict[tuple[bool, ...] | None, tuple[OutputColumn, ...]] = field(
+        init=False, compare=False, repr=False
+    )
+    """What a shard is told of its columns, by their formats: those asked for so far."""
 
-    @cached_property
-    def is_write(self) -> bool:
-        return self.tag != "SELECT"
+    def __post_init__(self) -> None:
+        derive = object.__setattr__
+        derive(self, "is_write", self.tag != "SELECT")
+        derive(self, "tags", (self.tag_of(0), self.tag_of(1)))
+        guards = tuple([Guard(f"table:{name}", version) for name, version in self.tables])
+        derive(self, "guards", guards)
+        derive(self, "pin", self._pin())
+        derive(self, "outputs", {None: ()})
 
     def tag_of(self, count: int) -> str:
         """The command tag of a statement that returned, or changed, so many rows."""
         return f"INSERT 0 {count}" if self.tag == "INSERT" else f"{self.tag} {count}"
 
-    @cached_property
-    def tags(self) -> tuple[str, str]:
-        """The same for no row and for one, which are most."""
-        return self.tag_of(0), self.tag_of(1)
-
-    @cached_property
-    def guards(self) -> tuple[Guard, ...]:
-        """Of the versions of its tables."""
-        return tuple(Guard(f"table:{name}", version) for name, version in self.tables)
-
-    @cached_property
-    def pin(self) -> tuple[int, Callable[[Value], int]] | None:
-        """If an argument, as it comes, is its one shard key: which, and what finds its slot."""
+    def _pin(self) -> tuple[int, Callable[[Value], int]] | None:
         if len(self.keys) != 1 or not isinstance(self.keys[0], Parameter) or self.keys[0].fit:
             return None
         return self.keys[0].number - 1, slot_finder(self.key_type)
-
-    @cached_property
-    def outputs(self) -> dict[tuple[bool, ...] | None, tuple[OutputColumn, ...]]:
-        """What a shard is told of its columns, by their formats: those asked for so far."""
-        return {None: ()}
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,8 @@ class Statement:
     """Only the router can answer it: it names such relations, or calls what knows of them."""
     asks_meta: bool = False
     """The answer depends on what the cluster has now."""
+    makes_keys: bool = False
+    """It calls what only the router makes: `unique_id()`."""
     own_type: OwnTypes | None = None
     is_kept: bool = False
     """It is the text of a view that is being made."""
@@ -155,6 +157,15 @@ class Statement:
             )
         self.asks_catalog = True
         self.asks_meta |= about_cluster
+
+    def make_keys(self) -> None:
+        """It calls `unique_id()`."""
+        if self.catalog is None:
+            raise NotSupported(
+                "unique_id() within an expression is not supported in the definition of a table",
+                hint="Alone it may be the DEFAULT of a column.",
+            )
+        self.makes_keys = True
 
     def number(self) -> int:
         """Of the next source or common table, t1 or w1 in SQLite's text; no table is called so,

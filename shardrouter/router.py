@@ -129,7 +129,10 @@ class Router(Queries):
             await schema.open(loop.time() + timeout, progress or (lambda _text: None))
             roles = RoleStore(shards, config.secret)
             log = None if log_statements == "none" else StatementLog(log_statements)
-            with closing(Catalogs(schema, roles)) as catalogs, closing(Finishing(rng)) as finishing:
+            with (
+                closing(Catalogs(schema, roles)) as catalogs,
+                closing(Finishing(rng, schema.sequences)) as finishing,
+            ):
                 backend = Backend(
                     *(shards, schema, tasks, PlanCache(), roles, catalogs, finishing, log),
                     slow_ms=slow_statement_ms,

@@ -13,9 +13,17 @@ from typing import Final, TypeAlias
 from nodes.protocol import Value
 from shardrouter import changes
 from shardrouter.errors import StatementError
-from shardrouter.planned import Constant, OneShard, RowsStatement, RowsWrite, SplitRows
+from shardrouter.planned import (
+    Constant,
+    OneShard,
+    Parameter,
+    RowsStatement,
+    RowsWrite,
+    SplitRows,
+)
+from shardrouter.tables import Table
 
-__all__ = ["batches", "once_each", "parts_of"]
+__all__ = ["batches", "is_staged", "once_each", "parts_of", "row_insert"]
 
 Row: TypeAlias = tuple[Value, ...]
 
@@ -70,6 +78,34 @@ def batches(
         held += size
     if some:
         yield _batch(plan, write, some, own)
+
+
+def is_staged(plan: RowsWrite, write: RowsStatement, rows: Sequence[Row], table: Table) -> bool:
+    """Whether the rows are so many that they are sent ahead, into a stage of each shard, and
+    written there one by one: rows of an INSERT, of which nothing is told, and none of which may
+    refer to one behind it."""
+    if write.tag != "INSERT" or write.tail or plan.columns:
+        return False
+    if any(key.table == table.name for key in table.foreign_keys):
+        return False
+    count_max = max(PARAMETERS_MAX // max(len(write.fields), 1), 1)
+    return len(rows) > count_max or sum(_size(v) for row in rows for v in row) > BYTES_MAX
+
+
+def row_insert(plan: RowsWrite, write: RowsStatement) -> OneShard:
+    """What writes one of these rows, whose parameters are the values that `write` takes."""
+    places = ", ".join(f"?{number}" for number in range(1, len(write.fields) + 1))
+    keys = (Parameter(write.fields.index(write.key) + 1),) if write.key >= 0 else ()
+    return OneShard(
+        tag="INSERT",
+        tables=plan.writes,
+        sql=f"{write.head}({places})",
+        key_type=plan.key_type,
+        keys=keys,
+        quick=True,
+        key=plan.key_name,
+        spread=write.spread,
+    )
 
 
 def _batch(

@@ -344,6 +344,7 @@ def _check_own(
     beside = (node.returning, node.conflict if isinstance(node, syntax.Insert) else None)
     is_named = bool(node.tables) and _has_query(beside)
     is_random = table.placement == "reference" and statement.is_volatile
+    is_random = is_random or statement.makes_keys
     if is_named or is_random or not reads_alike(statement.scopes):
         raise NotSupported(
             "a query, or a random value, in RETURNING or ON CONFLICT of a write that reads rows of "

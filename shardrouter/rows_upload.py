@@ -1,5 +1,5 @@
-"""The rows of a COPY on their way to where they belong: all to one shard, to every shard, or each
-to that of its key (docs/bulk.md)."""
+"""Many rows on their way to where they belong, of a COPY or of a query: all to one shard, to every
+shard, or each to that of its key (docs/bulk.md)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shardrouter import changes
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.execution import Command
 from shardrouter.plan import value_of
-from shardrouter.planned import CopyFrom, OneShard
+from shardrouter.planned import OneShard
 from shardrouter.shards import Shards
 from shardrouter.upload import Upload
 
@@ -20,11 +20,21 @@ __all__ = ["RowsUpload"]
 
 
 class RowsUpload:
-    """A stage on each shard that has rows of `plan`; each chunk has `timeout_s` to be taken."""
+    """A stage on each shard that has rows: on all of `places`, or, if there are none, each on that
+    of its key. `insert` is what writes one into `table`; each chunk has `timeout_s` to be taken."""
 
-    def __init__(self, shards: Shards, plan: CopyFrom, catalog: Catalog, timeout_s: float) -> None:
+    def __init__(
+        self,
+        shards: Shards,
+        insert: OneShard,
+        places: Sequence[str],
+        table: str,
+        catalog: Catalog,
+        timeout_s: float,
+    ) -> None:
         self._shards = shards
-        self._plan = plan
+        self._insert = insert
+        self._table = table
         self._catalog = catalog
         self._timeout_s = timeout_s
         self._uploads: dict[str, Upload] = {}
@@ -32,8 +42,8 @@ class RowsUpload:
         self._rows: dict[str, array[int]] = {}  # which they are, from 1
         self._count = 0
         self._staged: dict[str, Staged] = {}
-        self._find = None if plan.shards else slot_finder(plan.insert.key_type)
-        for shard in plan.shards:
+        self._find = None if places else slot_finder(insert.key_type)
+        for shard in places:
             self._upload(shard)
 
     @property
@@ -63,12 +73,12 @@ class RowsUpload:
                 upload.add(rows)
             return
         by_shard: dict[str, list[Sequence[Value]]] = {}
-        [key] = self._plan.insert.keys
+        [key] = self._insert.keys
         for row in rows:
             self._count += 1
             value = value_of(key, row)
             if value is None:
-                error = changes.null_key(self._plan.insert.key, self._plan.table)
+                error = changes.null_key(self._insert.key, self._table)
                 error.row = self._count
                 raise error
             shard, guard = self._catalog.owner(self._find(value))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import structs
 
@@ -21,13 +21,18 @@ from shardrouter.execution import Execution, Outcome, Prepared, command_of, rows
 from shardrouter.gathering import Held, Limits
 from shardrouter.plan import bind
 from shardrouter.planned import Answer, Fragment, OneShard, RowsStatement, RowsWrite, Scatter
-from shardrouter.row_batches import Row, batches, once_each, parts_of
+from shardrouter.row_batches import Row, batches, is_staged, once_each, parts_of, row_insert
+from shardrouter.rows_upload import RowsUpload
 from shardrouter.spreading import commands_of, merged_outcome
+from shardrouter.tables import Table
 from shardrouter.transaction_answers import read_only_error
 from shardrouter.transaction_host import Host
 
 __all__ = ["RowsWriting", "held_rows"]
 
+
+STAGED_AT_ONCE: Final = 1000
+"""Rows that are added to a stage between two looks whether it has room."""
 
 Gather: TypeAlias = Callable[[Block, Scatter, Execution, float], Awaitable[Outcome | None]]
 """The answer of a query over several shards, as steps of a block."""
@@ -77,7 +82,11 @@ class RowsWriting:
         count = 0
         told: list[Row] = []
         for write, some in parts_of(plan, rows):
-            outcome = await self._write(write, some)
+            table = self._host.catalog.tables[plan.tables[0][0]]
+            if is_staged(plan, write, some, table):
+                outcome = await self._staged(write, some, table)
+            else:
+                outcome = await self._write(write, some)
             if outcome is None:
                 return None
             if write.is_told:
@@ -158,6 +167,39 @@ class RowsWriting:
             count += outcome.row_count
             told += outcome.values
         return Outcome("", count, values=tuple(told))
+
+    async def _staged(
+        self, write: RowsStatement, rows: Sequence[Row], table: Table
+    ) -> Outcome | None:
+        """Many rows, each shard's own sent ahead into a stage there, and written by one step."""
+        host, catalog = self._host, self._host.catalog
+        insert = row_insert(self._plan, write)
+        places: Sequence[str] = ()
+        if write.key < 0 and not write.spread:
+            places = (catalog.home,)
+        elif write.key < 0 or len(catalog.shards) == 1:
+            places = catalog.shards
+        timeout_s = host.settings.statement_timeout_s
+        upload = RowsUpload(host.shards, insert, places, table.relname, catalog, timeout_s)
+        try:
+            for start in range(0, len(rows), STAGED_AT_ONCE):
+                some = rows[start : start + STAGED_AT_ONCE]
+                upload.add([tuple(row[i] for i in write.fields) for row in some])
+                await upload.room()
+            await upload.finish()
+        except BaseException:
+            upload.abandon()
+            raise
+        self._steps.keep(upload.each)
+        steps = await self._steps.run(
+            self._block,
+            upload.commands(insert, catalog),
+            quick=True,  # however many they are, it is a row at a time
+            is_write=True,
+            deadline=self._deadline + upload.apply_s,
+            alike=write.spread == "alike",
+        )
+        return None if isinstance(steps, Stale) else Outcome("", len(rows))
 
     def _asked(self, plan: OneShard | Scatter, drawn: tuple[Value, ...] = ()) -> Execution:
         """A part of the statement, whose rows come in stored form."""

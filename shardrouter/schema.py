@@ -74,12 +74,14 @@ to eight times; after the first one this router finishes the change itself."""
 class Schema:
     """Used from one event loop. `open` comes first."""
 
+    catalog: Catalog
+    """As last read."""
+
     def __init__(self, shards: Shards, shard_names: tuple[str, ...], tasks: Tasks) -> None:
         self._loop = asyncio.get_running_loop()
         self.shards = shards
         self._shard_names = shard_names
         self.tasks = tasks
-        self._catalog: Catalog | None = None
         self._begun = 0  # reads of meta that were begun
         self._read = 0  # number of the last one that succeeded
         self._reading: asyncio.Future[RouterError | None] | None = None
@@ -98,12 +100,6 @@ class Schema:
             lambda: self.catalog,
             tasks,
         )
-
-    @property
-    def catalog(self) -> Catalog:
-        """The catalog as last read."""
-        assert self._catalog is not None, "Schema.open comes first"
-        return self._catalog
 
     # ------------------------------------------------------------------ opening
 
@@ -168,7 +164,7 @@ class Schema:
                 f"was made with {', '.join(catalog.shards)}",
                 hint="Use the cluster.toml that the cluster was made with.",
             )
-        self._catalog = catalog
+        self.catalog = catalog
         return True
 
     # ------------------------------------------------------------------ keeping up

@@ -114,6 +114,11 @@ def _planned(
             return answer
     locking = node.locking if isinstance(node, syntax.Select) else ""
     statement = query.statement
+    if statement.asks_catalog and statement.makes_keys:
+        raise NotSupported(
+            "unique_id() in a query of the system catalogs is not supported",
+            hint="Ask the catalogs by a statement of their own.",
+        )
     if statement.asks_catalog and not statement.tables and not locking:
         return CatalogQuery(
             relations=tuple(statement.system),
@@ -124,7 +129,7 @@ def _planned(
             asks_meta=statement.asks_meta,
         )
     where = place(statement, catalog)
-    if where.is_everywhere:
+    if where.is_everywhere or statement.makes_keys:
         return _scatter(node, query, catalog)
     return OneShard(
         tag="SELECT",

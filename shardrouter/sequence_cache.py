@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -64,6 +65,7 @@ class SequenceCache:
         self._change = change
         self.keys = KeyMaker(lambda: time.time_ns() // 1_000_000, SystemRandom())
         self._numbering = asyncio.Lock()
+        self._making = threading.Lock()
         self._kept: dict[tuple[str, int], _Kept] = {}
 
     def at_hand(self, sequence: SqlSequence) -> int:
@@ -99,6 +101,11 @@ class SequenceCache:
         if taken.row_count:
             kept.numbers = numbers
             kept.size = min(2 * kept.size, RANGE_MAX)
+
+    def make(self, drawn: str) -> bytes | int:
+        """A key that the router makes up. From any thread: a query is finished on one."""
+        with self._making:
+            return self.keys.make(drawn)
 
     async def have_number(self, deadline: float) -> None:
         """The router has a number of its own, for `unique_id()`. Raises RouterError."""

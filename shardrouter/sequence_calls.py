@@ -1,8 +1,9 @@
 """SELECT nextval('s') and its relatives: what a statement asks of a sequence.
 
 They stand alone in a SELECT without FROM, and nextval also among the values of an INSERT: elsewhere
-a number would have to be drawn for each row, by the router, which does not know the rows. So do
-unique_id() and uuidv7(), which the router makes up (`shardrouter.made_keys`).
+a number would have to be drawn for each row, by the router, which does not know the rows. There are
+also unique_id() and uuidv7(), which the router makes up (`shardrouter.made_keys`), and which may
+stand elsewhere too.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -52,6 +52,7 @@ from shardrouter.session_sequences import SessionSequences
 from shardrouter.session_state import Backend, SessionState
 from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import Settings
+from shardrouter.shard_writes import Cancel
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards, Streamed, is_large
 from shardrouter.transaction_answers import read_only_error
@@ -116,7 +117,9 @@ class Session:
     def status(self) -> Literal["I", "T", "E"]:
         """Idle, in a transaction block, or in one that has failed."""
         block = self._transactions.block
-        return "I" if block is None else block.status
+        if block is None:
+            return "I"
+        return "E" if block.failed else "T"
 
     def note_failure(self) -> None:
         """Something of the client's failed, perhaps before it came here: a transaction block fails
@@ -155,8 +158,19 @@ class Session:
         """Whether the client wants to hear notices of this severity."""
         return self._state.settings.wants(severity)
 
-    def rebase_settings(self) -> None:
-        """What was set so far is what RESET goes back to."""
+    async def configure(self, texts: Iterable[str]) -> None:
+        """What a client asks for when it connects: SETs, each to a value. They are what RESET goes
+        back to. Raises RouterError."""
+        values = []
+        for text in texts:
+            plan = (self.prepared(text) or await self.prepare(text)).plan
+            assert isinstance(plan, SetSetting)
+            assert plan.value is not None
+            values.append((plan.name, plan.value))
+        state = self._state
+        if values:
+            state.change_settings(state.settings.with_values(values))
+            state.change_settings(state.settings.rebased())
         self._state.change_settings(self._state.settings.rebased())
 
     @property
@@ -268,23 +282,26 @@ class Session:
         if nobody has set that, a schema change may take as long as its shards are at work on it.
         """
         self._cancel_running = None
-        self._state.units += 1
+        state = self._state
+        state.units += 1
         if self._statement_log is not None:
-            state = self._state
             done = self._statement_log.watch(state.role.name, state.request, unit, done)
-        lasts = timeout_s is None and not self._state.settings.bounds_statements
-        if timeout_s is None:
-            timeout_s = self._state.settings.statement_timeout_s
-        deadline = self._loop.time() + timeout_s
+        settings = state.settings
+        seconds = settings.statement_timeout_s if timeout_s is None else timeout_s
+        deadline = self._loop.time() + seconds
         began = time.monotonic()  # a loop's own time may stand still for a turn
         is_one = (
             len(unit) == 1
             and type(unit[0].prepared.plan) is OneShard
             and self._transactions.block is None
-            and not (self._state.settings.temporary and self._state.clears_at_commit)
+            and not (settings.temporary and state.clears_at_commit)
         )
         places = self._places
-        if self._state.is_closed:
+        if is_one and not places.waiting and places.running < places.room and not state.is_closed:
+            self._execute_one(unit[0], done, deadline, began, began)  # nearly always
+            return
+        lasts = timeout_s is None and not settings.bounds_statements
+        if state.is_closed:
             self._loop.call_soon(done, Unavailable("the session is closed", sqlstate="57P01"))
         elif (places.waiting or places.running >= places.room) and (
             is_one
@@ -295,8 +312,6 @@ class Session:
         ):
             begin = partial(self._begin, unit, done, deadline, began, is_one=is_one, lasts=lasts)
             self._wait_for_place(unit, begin, done, began)
-        elif is_one:  # nearly always
-            self._execute_one(unit[0], done, deadline, began, began)
         else:
             self._begin(unit, done, deadline, began, is_one=False, lasts=lasts)
 
@@ -473,42 +488,41 @@ class Session:
     ) -> None:
         """The hot path: one statement, one shard, no task. It may have waited for its place from
         when it `began`."""
-        plan = execution.prepared.plan
+        prepared = execution.prepared
+        plan = prepared.plan
         assert type(plan) is OneShard
         catalog = self._schema.catalog  # no block has another
-        prepared = execution.prepared
-        if prepared.search_path != self._state.settings.search_path or not is_current(
-            plan, catalog
-        ):
+        state = self._state
+        settings = state.settings
+        is_write = plan.is_write
+        if prepared.search_path != settings.search_path or not is_current(plan, catalog):
             self._start([execution], done, deadline, began, is_stale=False)
             return
         try:
-            if plan.is_write and self._state.settings.read_only:
+            if is_write and settings.read_only:
                 raise read_only_error(plan)
             if plan.numbers is not None and not execution.drawn:
                 self._start([execution], done, deadline, began, is_stale=False)
                 return
             if plan.draws:
-                drawn = self._state.sequences.at_once(execution, catalog)
+                drawn = state.sequences.at_once(execution, catalog)
                 if drawn is None:
                     self._start([execution], done, deadline, began, is_stale=False)
                     return
                 execution = drawn
             command = command_of(plan, execution, catalog)
-            settings = self._state.settings
-            level = settings.consistency if prepared.hint is None else prepared.level(settings)
+            level = prepared.level(settings) if prepared.may_hint else settings.consistency
         except SeveralShards:
             self._start([execution], done, deadline, began, is_stale=False)
             return
         except RouterError as exc:
             self._loop.call_soon(self._metered([execution], done, began), exc)
             return
-        is_write = plan.is_write
         if is_write and is_large(command.statement):
             self._start([execution], done, deadline, began, is_stale=False)
             return
 
-        is_over = False
+        stop: Cancel | None = None
         places = self._places  # counted without a call, as is their end
         cohort = places.cohort
         cohort.count += 1
@@ -516,13 +530,16 @@ class Session:
         if not self._gate.is_watched:
             self._gate.watch()
 
-        def settled(answer: ShardOutcome | Streamed | None) -> None:
-            nonlocal is_over
-            if is_over:  # it was cancelled
+        def settled(answer: ShardOutcome | Streamed | None = None) -> None:
+            """None: it is cancelled, a read."""
+            nonlocal stop
+            ending, stop = stop, None
+            if ending is None:  # it was cancelled
                 if isinstance(answer, Streamed):
                     answer.stream.close()
                 return
-            is_over = True
+            if answer is None:
+                ending()
             self._cancel_running = None
             cohort.count -= 1
             if cohort.is_parked:
@@ -542,12 +559,12 @@ class Session:
                     limit = places.limit
                     limit.samples += 1
                     limit.seconds += now - entered
-                if took >= self._state.settings.slow_s:
+                if took >= state.settings.slow_s:
                     self._was_slow([execution], None, took, command.shard)
                 done([outcome_of(plan, execution, answer.results[0])])
             elif isinstance(answer, Streamed):
                 self._metered([execution], done, began, command.shard)(
-                    [self._state.streamed(plan, execution, answer)]
+                    [state.streamed(plan, execution, answer)]
                 )
             elif isinstance(answer, RouterError):
                 self._answer(self._metered([execution], done, began, command.shard), answer)
@@ -556,28 +573,24 @@ class Session:
             else:
                 self._start([execution], done, deadline, began, is_stale=True)
 
-        def cancelled(stop: Callable[[], None]) -> None:
-            stop()
-            settled(None)
-
         statements = (command.statement,)
         if is_write:
-            self._cancel_running = self._state.shards.submit_write(
+            stop = self._cancel_running = state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
         elif execution.stream and not plan.quick:
-            stop = self._state.shards.submit_stream(
+            stop = state.shards.submit_stream(
                 command.shard,
                 command.statement,
                 command.guards,
                 deadline,
                 settled,
                 level,
-                NEAREST if needs_leader(level) else self._state.choice,
+                NEAREST if needs_leader(level) else state.choice,
             )
-            self._cancel_running = partial(cancelled, stop)
+            self._cancel_running = settled
         else:
-            stop = self._state.shards.submit_read(
+            stop = state.shards.submit_read(
                 command.shard,
                 statements,
                 command.guards,
@@ -585,9 +598,9 @@ class Session:
                 deadline,
                 settled,
                 level,
-                NEAREST if level == "linearizable" or needs_leader(level) else self._state.choice,
+                NEAREST if level == "linearizable" or needs_leader(level) else state.choice,
             )
-            self._cancel_running = partial(cancelled, stop)
+            self._cancel_running = settled
 
     async def _execute(
         self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool

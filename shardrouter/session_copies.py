@@ -57,7 +57,14 @@ class SessionCopies:
         self._state.units += 1
         if self._state.backend.statement_log is not None:
             self._state.backend.statement_log.copied(self._state.role.name, prepared.text)
-        upload = RowsUpload(self._state.shards, plan, self._state.catalog, timeout_s)
+        upload = RowsUpload(
+            self._state.shards,
+            plan.insert,
+            plan.shards,
+            plan.table,
+            self._state.catalog,
+            timeout_s,
+        )
         commit = partial(self._commit_copy, prepared, upload, timeout_s, time.monotonic())
         copy = CopyIn(plan, upload, commit, self._under_way.discard, partial(self._numbers, plan))
         self._under_way.add(copy)

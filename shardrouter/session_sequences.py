@@ -50,7 +50,7 @@ class SessionSequences:
             if not is_at_hand:
                 return None
         numbers = [
-            keys.make(name) if is_made(name) else self._cache.take(_find(catalog, name))
+            self._cache.make(name) if is_made(name) else self._cache.take(_find(catalog, name))
             for name in plan.draws
         ]
         self._remember(plan.draws, numbers)
@@ -101,7 +101,7 @@ class SessionSequences:
         if is_made(name):
             if name == UNIQUE_ID:
                 await self._cache.have_number(deadline)
-            return self._cache.keys.make(name)
+            return self._cache.make(name)
         sequence = _find(catalog, name)
         if self._cache.at_hand(sequence):
             return self._cache.take(sequence)

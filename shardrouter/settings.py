@@ -8,12 +8,12 @@ would not (another encoding, another time zone) are refused rather than accepted
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, cast
 
 from nodes.config import REPLICA_CHOICES
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.levels import Hint, Level, check_level, level_named
+from shardrouter.levels import Hint, Level, check_level, hint_in, level_named
 from shardrouter.session_token import check_token
 from shardrouter.setting_table import (
     WITHOUT_EFFECT,
@@ -26,7 +26,13 @@ from shardrouter.setting_table import (
 )
 from shardrouter.tables import Placement
 
-__all__ = ["STATEMENT_TIMEOUT_S_MAX", "TRANSACTION_MODES", "Settings", "duration_shown"]
+__all__ = [
+    "STATEMENT_TIMEOUT_S_MAX",
+    "TRANSACTION_MODES",
+    "Settings",
+    "check_hint",
+    "duration_shown",
+]
 
 STATEMENT_TIMEOUT_S_MAX: Final = 3600.0
 """What `statement_timeout = 0`, no timeout, means here: a command has to end some time, since
@@ -263,7 +269,15 @@ _SETTINGS: Final = {
     )
 }
 
+_DEFAULTS: Final = {setting.name: setting.default for setting in _SETTINGS.values()}
 _ANNOUNCED: Final = tuple(setting.name for setting in _SETTINGS.values() if setting.announced)
+
+
+def check_hint(text: str) -> None:
+    """Whether what the comment at the head of a statement asks for can be had. Raises 22023."""
+    hint = hint_in(text)
+    if hint is not None and hint.max_staleness:
+        _duration_ms("shardrouter.max_staleness", hint.max_staleness)
 
 
 def _find(name: str) -> Setting:
@@ -322,26 +336,27 @@ class Settings:
         self._announced: tuple[tuple[str, str], ...] | None = None
         self.added_token = self._changed.get(_SEEN, "")
         """What SET said that the session has seen."""
-        self.application_name = self.get("application_name")
+        value = self._value
+        self.application_name = value("application_name")
         self.statement_timeout_s = self._timeout_s("statement_timeout") or STATEMENT_TIMEOUT_S_MAX
         self.bounds_statements = "statement_timeout" in self._changed | self._facts
         """Whether somebody has set that, so that it holds for all of them."""
         self.idle_session_s = self._timeout_s("idle_session_timeout")
         self.idle_in_transaction_s = self._timeout_s("idle_in_transaction_session_timeout")
         self.lock_timeout_s = self._timeout_s("lock_timeout")
-        self.slow_s = float("inf") if self.get(_SLOW) == "-1" else self._timeout_s(_SLOW)
+        self.slow_s = float("inf") if value(_SLOW) == "-1" else self._timeout_s(_SLOW)
         """What takes at least so long is logged."""
-        self.placement = cast("Placement", self.get("default_placement"))
+        self.placement = cast("Placement", value("default_placement"))
         self.consistency = self.hinted(Hint())
         """Of reads that ask for nothing themselves."""
-        self.snapshot = self.get("shardrouter.snapshot") == "on"
+        self.snapshot = value("shardrouter.snapshot") == "on"
         """Whether linearizable reads of several shards are of one instant."""
-        self.broadcast_rows_max = int(self.get("shardrouter.broadcast_rows_max"))
-        self.finish_bytes_max = int(self.get("shardrouter.finish_bytes_max"))
-        self.finish_rows_max = int(self.get("shardrouter.finish_rows_max"))
-        self.read_only = self.get("transaction_read_only") == "on"
-        role = self.get("session_authorization")
-        named = schemas_listed(self.get("search_path"))
+        self.broadcast_rows_max = int(value("shardrouter.broadcast_rows_max"))
+        self.finish_bytes_max = int(value("shardrouter.finish_bytes_max"))
+        self.finish_rows_max = int(value("shardrouter.finish_rows_max"))
+        self.read_only = value("transaction_read_only") == "on"
+        role = value("session_authorization")
+        named = schemas_listed(value("search_path"))
         path = tuple(role if name == "$user" else name for name in named)
         self.temporary = self._facts.get(_TEMPORARY, "")
         """The schema of the session's temporary tables; empty without any."""
@@ -354,24 +369,27 @@ class Settings:
 
     def hinted(self, hint: Hint) -> Level:
         """What a read asks for that says so itself. Raises StatementError 22023."""
-        name = hint.consistency or self.get("shardrouter.consistency")
-        staleness = hint.max_staleness or self.get("shardrouter.max_staleness")
+        name = hint.consistency or self._value("shardrouter.consistency")
+        staleness = hint.max_staleness or self._value("shardrouter.max_staleness")
         return level_named(name, _duration_ms("shardrouter.max_staleness", staleness))
 
     def get(self, name: str) -> str:
         """The value as SHOW answers it. Raises StatementError 42704 for an unknown name."""
-        own = self._changed.get(name.lower())
+        own = self._changed.get(name.lower(), self._facts.get(name.lower()))
         if own is not None and is_custom(name):
             return own
         setting = _find(name)
-        if setting.name == _SEEN:
-            return self._token()
-        found = self._changed.get(setting.name)
+        return self._token() if setting.name == _SEEN else self._value(setting.name)
+
+    def _value(self, name: str) -> str:
+        """The same of a setting that there is, as it is spelt; not of the token."""
+        found = self._changed.get(name)
         if found is not None:
             return found
-        if setting.name in TRANSACTION_MODES:
-            return self.get(f"default_{setting.name}")
-        return self._facts.get(setting.name, setting.default)
+        if name in TRANSACTION_MODES:
+            return self._value(f"default_{name}")
+        found = self._facts.get(name)
+        return _DEFAULTS[name] if found is None else found
 
     def all(self) -> tuple[tuple[str, str, str], ...]:
         """Of each setting its name, its value, and what RESET goes back to."""
@@ -390,11 +408,28 @@ class Settings:
         if value is None and name.lower() == "all":
             return Settings(facts=self._facts, token=self._token)
         changed = dict(self._changed)
+        self._put(changed, name, value)
+        return Settings(changed, self._facts, self._token)
+
+    def with_values(self, values: Iterable[tuple[str, str]]) -> Settings:
+        """After a SET of each, outside of a transaction. Raises as `with_value`."""
+        changed = dict(self._changed)
+        for name, value in values:
+            # What is of one transaction is checked, and over with its SET.
+            is_kept = name.lower() not in TRANSACTION_MODES
+            self._put(changed if is_kept else dict(changed), name, value)
+        return Settings(changed, self._facts, self._token)
+
+    def _put(self, changed: dict[str, str], name: str, value: str | None) -> None:
+        """What SET or RESET of one setting makes of those that were changed."""
         if is_custom(name):
-            changed[name.lower()] = custom_value(name, value or "", self._changed)
-            return Settings(changed, self._facts, self._token)
+            if value is None and name.lower() in self._facts:
+                changed.pop(name.lower(), None)
+            else:
+                changed[name.lower()] = custom_value(name, value or "", self._facts | changed)
+            return
         setting = _find(name)
-        if setting.superuser and self.get("is_superuser") != "on":
+        if setting.superuser and self._value("is_superuser") != "on":
             raise StatementError(
                 f'permission denied to set parameter "{setting.name}"', sqlstate="42501"
             )
@@ -404,7 +439,6 @@ class Settings:
             raise StatementError(f'parameter "{setting.name}" cannot be changed', sqlstate="55P02")
         else:
             changed[setting.name] = setting.check(value)
-        return Settings(changed, self._facts, self._token)
 
     def with_temporary(self, schema: str) -> Settings:
         """The same for a session that has temporary tables there."""
@@ -416,7 +450,7 @@ class Settings:
 
     def _timeout_s(self, name: str) -> float:
         """0: none."""
-        return _duration_ms(name, self.get(name)) / 1000
+        return _duration_ms(name, self._value(name)) / 1000
 
     def wants(self, severity: str) -> bool:
         """Whether the client wants to hear notices of this severity. INFO it always does."""
@@ -427,7 +461,7 @@ class Settings:
     def announced(self) -> tuple[tuple[str, str], ...]:
         """What a client is told when it connects."""
         if self._announced is None:
-            told = ((name, self.get(name)) for name in _ANNOUNCED)
+            told = ((name, self._value(name)) for name in _ANNOUNCED)
             self._announced = tuple(told)
         return self._announced
 

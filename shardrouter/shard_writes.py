@@ -112,6 +112,8 @@ class ShardWrites:
 
     def submit(
         self,
+        token: SessionToken | None,
+        lock_s: float,
         group: str,
         statements: tuple[Statement, ...],
         guards: tuple[Guard, ...],
@@ -123,8 +125,6 @@ class ShardWrites:
         staged: Staged | None = None,
         *,
         bounded: bool = False,
-        token: SessionToken | None = None,
-        lock_s: float = 0.0,
     ) -> Cancel:
         """A unit of commit on one group: all statements or none, exactly once. Returns what
         ends it early, if it is called before `done` was. `token` is told of its entry. It waits
@@ -182,6 +182,8 @@ class ShardWrites:
         future: asyncio.Future[Outcome] = self._loop.create_future()
         settle = partial(resolve, future)
         cancel = self.submit(
+            token,
+            lock_s,
             group,
             statements,
             guards,
@@ -192,8 +194,6 @@ class ShardWrites:
             transaction,
             staged,
             bounded=bounded,
-            token=token,
-            lock_s=lock_s,
         )
         while not future.done():
             try:

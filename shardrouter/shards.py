@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
+import msgspec
+
 from nodes.client import Outcome as ClientOutcome
 from nodes.config import ClusterConfig
 from nodes.protocol import (
@@ -92,6 +94,12 @@ class Shards:
     name in the nodes' logs, `zone` where it is.
     """
 
+    __slots__ = (
+        *("_coordination", "_delivery", "_loop", "_streams", "_token", "_writes"),
+        *("commit", "forget_stage", "instants", "lock_ms", "new_stage", "pinned"),
+        *("replica_choice", "submit_chunk", "submit_write", "transaction_bytes_max", "write"),
+    )
+
     def __init__(
         self, config: ClusterConfig, *, name: str, rng: random.Random, zone: str = ""
     ) -> None:
@@ -102,9 +110,13 @@ class Shards:
         self._streams: set[RowStream] = set()
         writes = self._writes = ShardWrites(config.groups, self._delivery, name)
         self._token: SessionToken | None = None
-        self._lock_s = 0.0
+        self.lock_ms = 0
+        """How long this session waits, unless it is 0, for what a transaction over several shards
+        holds."""
         # Without a call between: nearly every statement goes through one of these.
-        self.submit_write, self.write = writes.submit, writes.write
+        # What a session says of all its writes stands first: to add it by name takes a dictionary.
+        self.submit_write = partial(writes.submit, None, 0.0)
+        self.write = writes.write
         self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
         self.submit_chunk = writes.submit_chunk
         self._coordination = Coordination(config.groups, self._delivery, name, rng)
@@ -123,15 +135,10 @@ class Shards:
     def bound_locks(self, lock_s: float) -> None:
         """What this session asks from now on waits no longer than that, unless it is 0, for what
         a transaction over several shards holds."""
-        self._lock_s = lock_s
-        self.submit_write = partial(self._writes.submit, token=self._token, lock_s=lock_s)
+        self.lock_ms = math.ceil(lock_s * 1000)
+        self.submit_write = partial(self._writes.submit, self._token, lock_s)
         self.write = partial(self._writes.write, token=self._token, lock_s=lock_s)
         self.commit = partial(self._coordination.commit, token=self._token, lock_s=lock_s)
-
-    @property
-    def lock_ms(self) -> int:
-        """The same, in milliseconds."""
-        return math.ceil(self._lock_s * 1000)
 
     def stalled(self) -> int:
         """How many requests wait for a leader, for a replica that can answer, or for a group from
@@ -160,8 +167,8 @@ class Shards:
         what ends it early: `done` is called all the same."""
         wanted = self._at_least(group) if consistency == "session" else consistency
         read = Read(statements, guards, quick, wanted, lock_ms=self.lock_ms)
-        done = partial(_read_answered, group, self._token, done)
-        return self._delivery.send(group, read, deadline, done, choice).stop
+        answered = _Reading(group, self._token, done).answered
+        return self._delivery.send(group, read, deadline, answered, choice).stop
 
     def _at_least(self, group: str) -> AtLeast:
         """What a session that has seen nothing asks for is any state."""
@@ -257,9 +264,9 @@ class Shards:
                 stream = self._rest(node, group, answer.cursor, timeout_s)
                 done(Streamed(answer.result, stream))
             case Done() | Stale():
-                _read_answered(group, self._token, done, answer, False)
+                _Reading(group, self._token, done).answered(answer, False)
             case SqlFailure(sqlstate=sqlstate) if sqlstate != "57P03":
-                _read_answered(group, self._token, done, answer, False)
+                _Reading(group, self._token, done).answered(answer, False)
             case _:
                 done(NoInstant(f"{group} has lost what it had pinned"))
 
@@ -272,7 +279,7 @@ class Shards:
         doubt: bool,
     ) -> None:
         if not isinstance(answer, Piece):
-            _read_answered(group, self._token, done, answer, doubt)
+            _Reading(group, self._token, done).answered(answer, doubt)
             return
         self._advance(group, answer.incarnation, answer.index)
         stream = self._rest(answer.node, group, answer.cursor, timeout_s)
@@ -390,23 +397,29 @@ class Shards:
         await self._delivery.close()
 
 
-def _read_answered(
-    group: str, token: SessionToken | None, done: Settled, answer: Answer, _doubt: bool
-) -> None:
-    if type(answer) is Done:  # nearly always
-        if token is not None:
-            token.advance(group, answer.incarnation, answer.index)
-        done(answer)
-        return
-    match answer:
-        case Stale():
+class _Reading(msgspec.Struct, eq=False):
+    """A read of a group, until `done` is told what the answer means."""
+
+    group: str
+    token: SessionToken | None
+    done: Settled
+
+    def answered(self, answer: Answer, _doubt: bool) -> None:
+        group, done = self.group, self.done
+        if type(answer) is Done:  # nearly always
+            if self.token is not None:
+                self.token.advance(group, answer.incarnation, answer.index)
             done(answer)
-        case SqlFailure():
-            done(sql_error(answer))
-        case GaveUp(reason=reason, hint=hint):
-            done(time_over(group, reason, hint))
-        case _:
-            done(Unavailable(f"{group} answered a read with {type(answer).__name__}"))
+            return
+        match answer:
+            case Stale():
+                done(answer)
+            case SqlFailure():
+                done(sql_error(answer))
+            case GaveUp(reason=reason, hint=hint):
+                done(time_over(group, reason, hint))
+            case _:
+                done(Unavailable(f"{group} answered a read with {type(answer).__name__}"))
 
 
 async def _or_stop(future: asyncio.Future[T], stop: Cancel) -> T:

@@ -54,6 +54,7 @@ __all__ = [
     "array_of",
     "by_oid",
     "by_short",
+    "are_read_whole",
     "check_arguments",
     "check_value",
     "from_text",
@@ -499,6 +500,12 @@ def _check_text(value: str) -> None:
         raise StatementError('invalid byte sequence for encoding "UTF8": 0x00', sqlstate="22021")
     if not is_utf8(value):
         raise StatementError("the argument cannot be encoded in UTF8", sqlstate="22021")
+
+
+def are_read_whole(oids: Sequence[int]) -> bool:
+    """Whether `check_arguments` has nothing to say of what a client's bytes were read as, if it was
+    as values of these types: then nobody need ask it."""
+    return all(oid in _RANGES or oid in _TEXTS for oid in oids)
 
 
 def check_arguments(oids: Sequence[int], arguments: Sequence[Value]) -> tuple[Value, ...]:

@@ -474,7 +474,7 @@ class Units:
             ),
             deadline,
         )
-        if settings.snapshot and consistency == "linearizable":
+        if plan.fragments and settings.snapshot and consistency == "linearizable":
             for _ in range(tries - 1):
                 with suppress(NoInstant):
                     return await self._at_one_instant(plan, execution, how)
@@ -488,7 +488,7 @@ class Units:
         if gathered is None:
             return None
         level = name_of(consistency)
-        if gathered.shards == 1 or level in self._warned:
+        if gathered.shards <= 1 or level in self._warned:
             return gathered.outcome
         self._warned.add(level)
         hint = SNAPSHOT_HINT if level == "linearizable" else ""

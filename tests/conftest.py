@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import gc
 import os
+import re
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -24,17 +25,40 @@ settings.load_profile("the same each time")
 
 _ALLOWED = Path(__file__).with_name("allowed_skips.txt")
 _PROCESSES = ("power", "process")
+_DIRECTORIES = tuple(f"tests/{directory}/" for directory in _PROCESSES)
+_PARTS = ("long", "nightly", "processes", "alone", "computes")
+"""Marks that parts of the suite are chosen by: a test has them by their names, or as said below."""
+
+
+def has_none(chosen: str, path: str, text: str) -> bool:
+    """Whether no test of a file, of such a path and text, can be `chosen`, an expression of marks:
+    some mark of ours has to be there, and is not. False if it takes more than that to know."""
+    if re.fullmatch(r"(not )?\w+( and (not )?\w+)*", chosen) is None:
+        return False
+    given = ("processes", "alone") if path.startswith(_DIRECTORIES) else ()
+    needed = set(chosen.split(" and ")).intersection(_PARTS).difference(given)
+    return any(f"mark.{mark}" not in text for mark in needed)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """All files take a quarter of a minute to be imported, in each worker of each part; most parts
+    have tests in few of them."""
+    if not collection_path.match("test_*.py"):
+        return None
+    path = collection_path.relative_to(config.rootpath).as_posix()
+    text = collection_path.read_text(encoding="utf-8")
+    return has_none(config.option.markexpr, path, text) or None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of processes wait more than they compute: `make test` keeps them from those that
     compute, and lets two of them run at a time. The long ones have a load and faults that are
-    looked at while they last: unless they say that they can do with less, they run alone."""
-    beginnings = tuple(f"tests/{directory}/" for directory in _PROCESSES)
+    looked at while they last: unless they say that they can do with less, they run alone. What
+    only computes leaves the machine to them, and may run meanwhile."""
     for item in items:
         said = {mark.name for mark in item.iter_markers()}
-        if item.nodeid.startswith(beginnings) and not said & {"processes", "alone"}:
+        if item.nodeid.startswith(_DIRECTORIES) and not said & {"processes", "alone", "computes"}:
             item.add_marker(pytest.mark.alone if "long" in said else pytest.mark.processes)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jepsen_like.result import RunResult
-from tests.conftest import allowed_skips, skip_is_allowed
+from tests.conftest import allowed_skips, has_none, skip_is_allowed
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("nodes", "shardrouter", "jepsen_like")
@@ -625,6 +625,26 @@ def test_a_skip_under_ci_needs_its_id_and_its_reason() -> None:
     assert not skip_is_allowed("tests/b.py::test_x", "Skipped: needs a kernel with netem", allowed)
     with pytest.raises(ValueError, match=r"allowed_skips\.txt:1"):
         allowed_skips("tests/a.py::test_x no tab")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "path", "text", "expected"),
+    [
+        ("processes and not long", "tests/nodes/test_a.py", "@pytest.mark.slow", True),
+        ("processes and not long", "tests/nodes/test_a.py", "@pytest.mark.processes", False),
+        ("processes and not long", "tests/process/test_a.py", "", False),
+        ("long and not nightly and alone", "tests/process/test_a.py", "", True),
+        ("long and not nightly and alone", "tests/power/test_a.py", "m = pytest.mark.long", False),
+        ("not long", "tests/nodes/test_a.py", "", False),
+        ("slow and hypothesis", "tests/nodes/test_a.py", "", False),
+        ("long or alone", "tests/nodes/test_a.py", "", False),
+        ("", "tests/nodes/test_a.py", "", False),
+    ],
+)
+def test_only_files_without_a_chosen_test_are_not_read(
+    chosen: str, path: str, text: str, expected: bool
+) -> None:
+    assert has_none(chosen, path, text) is expected
 
 
 def test_the_fields_of_results_json_are_documented() -> None:

@@ -248,6 +248,9 @@ class TellingDatabase(Protocol):
         """Of each kind ("elections", "snapshots", "membership changes"), words of the lines that
         tell of one."""
 
+    def brought_by_moves(self, calls: float) -> Sequence[str]:
+        """Which of these a test means to see whose replicas move, in about so many calls."""
+
 
 @runtime_checkable
 class DefiniteDatabase(Protocol):

@@ -11,6 +11,7 @@ The only module of the harness that knows this database.
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import sqlite3
 import sys
@@ -49,6 +50,7 @@ from shardrouter.dsn_file import USER, new_dsn, new_password
 from shardrouter.errors import RouterError
 from shardrouter.mover import Mover
 from shardrouter.moves import Goal, view_of
+from shardrouter.pgwire.scram import SALT_BYTES, make_verifier
 from shardrouter.placement import place_replicas
 from shardrouter.router import Router
 
@@ -71,6 +73,10 @@ MAX_STALENESS_S: Final = 0.5
 """Of reads at level `bounded`: what takes several round trips of the longest sweep is not late."""
 
 READY_TIMEOUT_S: Final = 30.0
+
+CALLS_PER_ENTRY: Final = 5.0
+"""So many calls fill a log by one of the entries that it keeps, for sure: a third of them read,
+writes share entries, and it is cut when there is half as much again."""
 
 OPERATE_TIMEOUT_S: Final = 60.0
 """How long a leadership or a replica may take to move."""
@@ -138,6 +144,11 @@ class ShardRouter:
     tells_definite_errors: ClassVar[bool] = True  # by their SQLSTATEs
     writes: ClassVar[str] = "PC/EC"
     group: ClassVar[str] = "shard-1"
+
+    def brought_by_moves(self, calls: float) -> Sequence[str]:
+        """A replica that moves needs a snapshot only of a group that has cut its log."""
+        has_cut = calls > CALLS_PER_ENTRY * self.raft.log_entries
+        return ("membership changes", *(("snapshots",) if has_cut else ()))
 
     @classmethod
     def with_leases(cls) -> ShardRouter:
@@ -234,7 +245,7 @@ class ShardRouter:
         )
         try:
             await running.boot(say)
-        except (ProcessFailed, TimeoutError, RouterError) as exc:
+        except (ProcessFailed, TimeoutError, RouterError, ClientError) as exc:
             await running.stop()
             why = str(exc) or "not every group has a leader"
             raise DatabaseError(f"the cluster did not start: {why}") from exc
@@ -333,6 +344,8 @@ class RunningShardRouter:
         leaders = await self._cluster.wait_for_leaders(READY_TIMEOUT_S)
         for host in self._config.nodes:
             await self.routers.wait_ready(host)
+        if not kernel().simulates:  # there nobody waits for a CPU
+            await self.routers.ease_logins(next(iter(self._config.nodes)))
         led = ", ".join(f"{group} by {host}" for group, host in sorted(leaders.items()))
         say(f"ready; led: {led}")
 
@@ -466,6 +479,18 @@ class Routers:
         if clients in self._backend.layout.stations:
             dial = await self._backend.expose(station, SQL_SERVICE, endpoint)
             self._dialed[host] = await self._backend.reach(clients, dial[clients])
+
+    async def ease_logins(self, host: str) -> None:
+        """Let the proof of the password cost clients nothing. Its iterations are against those who
+        guess, and nobody guesses what was drawn at random; but to the clients, which share the
+        machine with the database, they are most of what a connection costs, and all of them lose
+        theirs together."""
+        verifier = make_verifier(self._password, os.urandom(SALT_BYTES), iterations=1)
+        client = await self._connect(self._reached[host], sql_of([]), LOAD_DEADLINE_S)
+        try:
+            await client.load(SqlCall(f"ALTER ROLE {USER} PASSWORD '{verifier}'", (), "done"))
+        finally:
+            client.abort()
 
     async def connect(
         self,

@@ -15,6 +15,7 @@ from nodes.__main__ import main as nodes_command
 from nodes.cluster_file import load_cluster
 from nodes.config import Address
 from nodes.node import Node
+from shardrouter import access, pgserver  # noqa: F401 - a router imports them when it starts
 from shardrouter.cli.router_process import RouterOptions, running_router
 from shardrouter.cli.serve import serve as serve_command
 

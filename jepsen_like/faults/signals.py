@@ -61,7 +61,11 @@ class Kill:
 
     loses: Survival | None = None
     lot: int = 0  # draws what the disk keeps
-    kind: ClassVar[str] = "kill"
+
+    @property
+    def kind(self) -> str:
+        """A power cut is another thing to have survived, so the two are counted apart."""
+        return "power cut" if self.loses else "kill"
 
     @property
     def needs(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ whoever syncs the log himself does so by os.fsync. Other files, and names, are t
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import struct
@@ -77,17 +78,28 @@ class _Frames(NamedTuple):
         return WAL_HEADER.size + self.number * self.size
 
 
-def _frames_of(wal: Path) -> _Frames:
-    """None are in a file that is missing, or too short (SQLite's file format, section 4.1)."""
+NO_FRAMES: Final = _Frames(b"", 0, 0)
+
+
+def _frames_of(wal: Path, before: _Frames = NO_FRAMES) -> _Frames:
+    """None are in a file that is missing, or too short (SQLite's file format, section 4.1). Where
+    it was looked at `before`, and begins as it did then, only what came later is read: a log with
+    the same salts has the same frames, and more."""
     try:
-        data = wal.read_bytes()
+        file = wal.open("rb")
     except FileNotFoundError:
-        data = b""
-    if len(data) < WAL_HEADER.size:
-        return _Frames(b"", 0, 0)
-    _, _, page_size, _, salts, _ = WAL_HEADER.unpack_from(data)
-    size = FRAME_HEADER.size + page_size
-    count, at = 0, WAL_HEADER.size
+        return NO_FRAMES
+    with file:
+        header = file.read(WAL_HEADER.size)
+        if len(header) < WAL_HEADER.size:
+            return NO_FRAMES
+        _, _, page_size, _, salts, _ = WAL_HEADER.unpack(header)
+        size = FRAME_HEADER.size + page_size
+        goes_on = (salts, size) == (before.salts, before.size)
+        count = before.number if goes_on and before.end <= os.fstat(file.fileno()).st_size else 0
+        file.seek(count * size, os.SEEK_CUR)
+        data = file.read()
+    at = 0
     while at + size <= len(data) and FRAME_HEADER.unpack_from(data, at)[2] == salts:
         count, at = count + 1, at + size
     return _Frames(salts, count, size)
@@ -104,7 +116,7 @@ class SyncLedger:
     def synced(self, wal: Path) -> None:
         """All that is in it now survives."""
         self._whole.discard(wal)
-        self._marks[wal] = _frames_of(wal)
+        self._marks[wal] = _frames_of(wal, self._marks.get(wal, NO_FRAMES))
 
     def committed(self, database: Path, synchronous: str) -> None:
         """A transaction of a connection with this setting was."""
@@ -114,7 +126,7 @@ class SyncLedger:
             return
         if wal in self._whole:  # the commits before were synced, and it is too late to see where
             self._whole.discard(wal)
-            self._marks.setdefault(wal, _Frames(b"", 0, 0))
+            self._marks.setdefault(wal, NO_FRAMES)
         stored_ns = database.stat().st_mtime_ns
         if synchronous not in OFF and self._stored_ns.get(database, stored_ns) != stored_ns:
             self.synced(wal)  # a checkpoint syncs the log before it stores what is in it
@@ -129,10 +141,11 @@ class SyncLedger:
     def lose_power(self, directory: Path, rng: Random, survival: Survival) -> Loss:
         """The process is dead; the files below `directory` become what a power cut may leave."""
         unsynced, changed = 0, []
+        directory = directory.resolve()
         for wal in sorted(directory.rglob(f"*{WAL}")):
             if wal in self._whole:
                 continue
-            now, mark = _frames_of(wal), self._marks.get(wal, _Frames(b"", 0, 0))
+            now, mark = _frames_of(wal), self._marks.get(wal, NO_FRAMES)
             kept = mark.end if mark.salts == now.salts and mark.number else WAL_HEADER.size
             if now.end <= kept:
                 continue
@@ -192,10 +205,12 @@ class Connection(sqlite3.Connection):
 
 
 def _files_of(text: str) -> tuple[Path, ...]:
-    """The database's own, its write-ahead log and its journal; none, if it is in memory."""
+    """The database's own, its write-ahead log and its journal; none, if it is in memory. By their
+    true names, which is what an fsync of a descriptor is known by: they may have been opened by
+    another one, relative or over a link."""
     if text.startswith("file:"):
         text = text.removeprefix("file:").partition("?")[0]
     if not text or text == ":memory:":
         return ()
-    path = Path(text)
+    path = Path(text).resolve()
     return path, path.with_name(f"{path.name}{WAL}"), path.with_name(f"{path.name}-journal")

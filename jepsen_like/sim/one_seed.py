@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from jepsen_like.adapters.database import SimulatedDatabase
+from jepsen_like.adapters.database import SimulatedDatabase, TellingDatabase
 from jepsen_like.backends.abilities import SIM
 from jepsen_like.faults.compose import AnyOf, Package, Together
+from jepsen_like.faults.fault import total_seconds
 from jepsen_like.kernel import kernel
 from jepsen_like.report.words import headline
 from jepsen_like.result import EXIT_CODES
@@ -43,13 +44,13 @@ COLLECTOR: Final = (50_000, 20, 100)
 
 ELECTIONS: Final = "elections"
 DEPOSING: Final = frozenset(
-    {"partition", "flapping", "kill", "restart", "rolling restart", "pause", "transfer", "outage"}
+    {
+        *("partition", "flapping", "kill", "power cut", "restart", "rolling restart", "pause"),
+        *("transfer", "outage"),
+    }
 )
 """Kinds of faults that can take its office from a leader: a test that has one means to see
 elections. Under others nobody need be elected after the start."""
-
-MOVES: Final = ("membership changes", "snapshots")
-"""What a test that moves replicas means to see."""
 
 
 @click.command(hidden=True)
@@ -89,7 +90,9 @@ def _be_one_seed(test: Test, where: str, asked: Mapping[str, Any]) -> NoReturn:
         if asked["schedule"] is not None:
             text = Path(asked["schedule"]).read_text(encoding="utf-8")
             given = Schedule.from_data(json.loads(text))
-        found, _ = carry_out(test, where, asked["seed"], given, out, asked["limit_s"])
+        found, _ = carry_out(
+            *(test, where, asked["seed"], given, out, asked["limit_s"]), is_reported=is_not_valid
+        )
         code = EXIT_CODES[found.verdict]
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else EXIT_HARNESS
@@ -101,8 +104,20 @@ def _be_one_seed(test: Test, where: str, asked: Mapping[str, Any]) -> NoReturn:
         os._exit(code)
 
 
+def is_not_valid(result: RunResult) -> bool:
+    """Nobody looks at the report of one seed among many in which nothing was found."""
+    return result.validity != "valid"
+
+
 def carry_out(
-    test: Test, where: str, seed: int, schedule: Schedule | None, out: Path, limit_s: float
+    test: Test,
+    where: str,
+    seed: int,
+    schedule: Schedule | None,
+    out: Path,
+    limit_s: float,
+    *,
+    is_reported: Callable[[RunResult], bool] = lambda _: True,
 ) -> tuple[SeedResult, RunResult | None]:
     """Run it, and leave its record; no RunResult if it did not come to its end. Raises
     HarnessError; ends the program at a signal."""
@@ -129,6 +144,7 @@ def carry_out(
             limit_s=limit_s,
             command=shlex.join(["jepsen-like", *again]),
             write=lambda line: click.echo(line, err=True),
+            is_reported=is_reported,
         )
     except Interrupted as exc:
         click.echo(f"{exc}; everything is stopped", err=True)
@@ -170,10 +186,9 @@ def _counts(result: RunResult) -> dict[str, int]:
 def kinds_of(test: Test) -> tuple[str, ...]:
     """Every kind of fault that some seed of the test may draw, and what such faults bring."""
     kinds = dict.fromkeys(_kinds(test.faults, test.db.hosts))
-    brought = [
-        *([ELECTIONS] if DEPOSING & kinds.keys() else ()),
-        *(MOVES if "move" in kinds else ()),
-    ]
+    brought = [ELECTIONS] if DEPOSING & kinds.keys() else []
+    if "move" in kinds and isinstance(test.db, TellingDatabase):
+        brought += test.db.brought_by_moves(test.load.rate * total_seconds(test.faults))
     return (*brought, *kinds)
 
 

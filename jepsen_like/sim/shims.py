@@ -195,7 +195,7 @@ def _replace_fsync(loop_of_now: Callable[[], SimulationLoop | None], ledger: Syn
             true_fsync(file)
             return
         descriptor = file if isinstance(file, int) else file.fileno()
-        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         if path.name.endswith(WAL):
             ledger.synced(path)
 

@@ -56,6 +56,8 @@ def _position_from(order: _Compare) -> Callable[[Value, Value, Value], int | Non
     def position(array: Value, wanted: Value, start: Value) -> int | None:
         if array is None or not elements(array):
             return None
+        if wanted is None and None not in elements(array):
+            return None  # before the start is looked at
         if start is None:
             raise FunctionError("22004", "initial position must not be null")
         target = plain(wanted)

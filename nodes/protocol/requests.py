@@ -101,6 +101,9 @@ class Prepare(Message, frozen=True, tag="prepare"):
     """Objects, as in guards, that foreign keys tie to those of the write's guards."""
     anchor: str  # group whose log decides; one of the participants
     participants: tuple[Participant, ...]  # all of them, this group too
+    patience_ms: int = 0
+    """How long others of them may take to prepare, beyond what is usual: whoever has prepared waits
+    so much longer before it takes the transaction for abandoned."""
 
 
 class Decide(Message, frozen=True, tag="decide"):

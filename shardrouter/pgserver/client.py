@@ -15,7 +15,6 @@ from collections.abc import Coroutine
 from typing import Final, Protocol, cast
 
 from shardrouter.errors import RouterError, StatementError
-from shardrouter.execution import Execution
 from shardrouter.identity import DATABASE, NAMES_OF_DATABASE
 from shardrouter.pgserver.dialogue import Dialogue, Session, internal_error, report
 from shardrouter.pgserver.login import Authenticator, Login
@@ -312,8 +311,9 @@ class Client(asyncio.Protocol):
                     self._write()
                 transport.close()
             return
-        if dialogue is not None and self._idle_until is None and not (busy or answering):
-            seconds = dialogue.idle_timeout_s
+        session = self._session
+        if session is not None and self._idle_until is None and not (busy or answering):
+            seconds = session.idle_timeout_s
             if seconds > 0:
                 self._watch_idleness(seconds)
         held_back = busy or self._client_is_slow
@@ -437,11 +437,7 @@ class Client(asyncio.Protocol):
                 hint=f'A cluster is one database, "{DATABASE}".',
             )
         session = self._session = self._host.new_session(role)
-        for name, value in self._startup.settings:
-            text = set_statement(name, value)
-            prepared = session.prepared(text) or await session.prepare(text)
-            await session.run([Execution(prepared, (), ())])
-        session.rebase_settings()
+        await session.configure(set_statement(*setting) for setting in self._startup.settings)
         statuses = dict(session.parameter_status())
         connection = self._connection
         self._dialogue = Dialogue(session, connection, wake=self._pump, spawn=self._host.spawn)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import cache, partial
 from types import UnionType
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
@@ -156,8 +156,8 @@ class Session(Protocol):
     def wants(self, severity: str) -> bool:
         """Whether the client wants to hear notices of this severity."""
 
-    def rebase_settings(self) -> None:
-        """What was set so far is what RESET goes back to."""
+    async def configure(self, texts: Iterable[str]) -> None:
+        """SETs with which it begins, and to which RESET goes back. Raises RouterError."""
 
     def note_failure(self) -> None:
         """A message failed, perhaps one that the session never saw: a transaction block fails with
@@ -253,11 +253,6 @@ class Dialogue:
         self._more_of: MoreRows | None = None  # that is waited for
         self._copying: Copying | None = None  # the rows of a COPY FROM STDIN come
 
-    @property
-    def idle_timeout_s(self) -> float:
-        """How long the client may say nothing now; 0: for ever."""
-        return self._session.idle_timeout_s
-
     def out_of_patience(self) -> m.Report:
         """What it is told when it has said nothing for longer."""
         if self._session.status == "I":
@@ -280,8 +275,9 @@ class Dialogue:
         or waits: what the messages would do one by one, in one go. False: nothing was done."""
         if self.busy or self.answering is not None or self._unit.replies or self._flushed_write:
             return False
-        in_block = self._session.status != "I"
-        if in_block and not self._takes_one_more(len(data)):
+        status = self._session.status
+        in_block = status != "I"
+        if in_block and not (status == "T" and self._takes_one_more(len(data))):
             return False
         if self._portals and not in_block:  # something was sent without a Sync
             return False
@@ -308,11 +304,9 @@ class Dialogue:
 
     def _takes_one_more(self, size: int) -> bool:
         """Whether a Bind of the unnamed portal, of so many bytes, is nothing to be refused in the
-        block."""
-        session = self._session
+        block, which has not failed."""
         return (
-            session.status == "T"
-            and not session.has_unit
+            not self._session.has_unit
             and len(self._portals) < PORTALS_MAX
             and self._bound_bytes + size <= HELD_BYTES_MAX
         )

@@ -14,6 +14,7 @@ from shardrouter.pgserver.unit import PreparedStatement
 from shardrouter.pgwire.round_trip import RoundTrip, learned, statement_bytes
 from shardrouter.planned import OneShard, TransactionControl
 from shardrouter.statement_names import STATEMENTS_MAX
+from shardrouter.types import are_read_whole
 
 __all__ = ["Asked", "RoundTrips"]
 
@@ -29,6 +30,8 @@ class _Known(NamedTuple):
     name: str
     statement: PreparedStatement
     way: RoundTrip
+    read_as: tuple[int, ...] | None
+    """See `Execution`."""
 
 
 class RoundTrips:
@@ -52,7 +55,7 @@ class RoundTrips:
         if known is None:
             self._learn(data, written)
             return None
-        name, statement, way = known
+        name, statement, way, read_as = known
         prepared = statement.prepared
         if self._statements.get(name) is statement and (
             not name or self._named.get(name) is prepared
@@ -60,7 +63,9 @@ class RoundTrips:
             arguments = way.arguments(data, written)
             if arguments is not None:
                 assert prepared is not None, "an empty query is not learned"
-                execution = Execution(prepared, arguments, way.formats, stream=True)
+                execution = Execution(
+                    prepared, arguments, way.formats, stream=True, read_as=read_as
+                )
                 return statement, execution, way.is_described
         del self._known[written]  # another statement, or sent in another way
         return None
@@ -77,8 +82,11 @@ class RoundTrips:
         ):
             return
         statement.ways += 1
-        way = learned(data, written, statement.parameter_oids, len(statement.columns))
+        oids = statement.parameter_oids
+        way = learned(data, written, oids, len(statement.columns))
         if way is not None:
             if len(self._known) >= STATEMENTS_MAX:  # of statements that are closed, most of them
                 self._known.clear()
-            self._known[written] = _Known(name, statement, way)
+            self._known[written] = _Known(
+                name, statement, way, oids if are_read_whole(oids) else None
+            )

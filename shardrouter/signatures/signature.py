@@ -22,8 +22,8 @@ class Function:
     text: str
     node_function: str = ""
     is_volatile: bool = False
-    asks: Literal["", "session", "cluster"] = ""
-    """What the router has to know to answer it (docs/catalogs.md)."""
+    asks: Literal["", "session", "cluster", "keys"] = ""
+    """What the router has to know to answer it (docs/catalogs.md), or `keys`, that it makes."""
 
 
 def absent(name: str, *arguments: Type) -> Function:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from shardrouter.signatures.signature import Function, absent, plain
 from shardrouter.types import (
+    BIGINT,
     BOOLEAN,
     DATE,
     DOUBLE,
@@ -33,6 +34,8 @@ def _now() -> Iterator[Function]:
     yield Function("localtime", (), TIME, time, is_volatile=True)
     yield Function("random", (), DOUBLE, "pg_random()", is_volatile=True)
     yield Function("gen_random_uuid", (), UUID, "pg_random_uuid()", is_volatile=True)
+    yield Function("uuidv7", (), UUID, "pg_uuid_v7()", is_volatile=True)
+    yield Function("unique_id", (), BIGINT, "pg_unique_id()", is_volatile=True, asks="keys")
 
 
 def _parts_of_times() -> Iterator[Function]:

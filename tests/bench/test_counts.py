@@ -21,55 +21,55 @@ EXPECTED: Final[dict[str, dict[str, float]]] = {
     "raft_entry": {
         "bytes": 505.0,
         "fsyncs": 3.0,
-        "nodes_calls": 528.1,
+        "nodes_calls": 522.1,
         "sqlite_statements": 29.7,
         "writes": 5.0,
     },
-    "select": {"bytes": 529.25, "nodes_calls": 376.2, "router_calls": 44.02, "writes": 7.1},
+    "select": {"bytes": 529.25, "nodes_calls": 370.1, "router_calls": 36.02, "writes": 7.1},
     "insert": {
         "bytes": 847.6,
         "fsyncs": 3.0,
-        "nodes_calls": 526.5,
-        "router_calls": 55.02,
+        "nodes_calls": 519.35,
+        "router_calls": 48.02,
         "sqlite_statements": 29.4,
         "writes": 7.0,
     },
     "two_shards": {
         "bytes": 4279.5,
         "fsyncs": 14.7,
-        "nodes_calls": 3892.25,
-        "router_calls": 695.8,
+        "nodes_calls": 3857.35,
+        "router_calls": 623.45,
         "sqlite_statements": 166.0,
         "writes": 45.45,
     },
     "scatter": {
         "bytes": 872.8,
-        "nodes_calls": 932.15,
-        "router_calls": 364.95,
+        "nodes_calls": 914.6,
+        "router_calls": 346.65,
         "sqlite_statements": 8.0,
         "writes": 19.0,
     },
     "copy_row": {
-        "bytes": 348.634,
-        "fsyncs": 0.038,
-        "nodes_calls": 12.342,
-        "router_calls": 12.887,
-        "sqlite_statements": 0.413,
-        "writes": 0.078,
+        "bytes": 350.16,
+        "fsyncs": 0.042,
+        "nodes_calls": 18.8882,
+        "router_calls": 12.8928,
+        "sqlite_statements": 0.516,
+        "writes": 0.128,
     },
     "block": {
         "bytes": 5084.55,
         "fsyncs": 3.0,
-        "nodes_calls": 1291.0,
-        "router_calls": 654.2,
+        "nodes_calls": 1273.0,
+        "router_calls": 561.1,
         "sqlite_statements": 39.2,
         "writes": 24.0,
     },
 }
 """For one operation: a write of one statement at the leader; then over the wire, each by one
 client: a prepared SELECT and INSERT of one row by key, a block of an UPDATE on each of two shards,
-count(*) over two shards, a row of a COPY of 500, a block of three UPDATEs and a SELECT on one
-shard. Three nodes, three replicas of all."""
+count(*) over two shards, a row of a COPY of 500 with what is done behind its answer, a block of
+three UPDATEs and a SELECT on one shard. Three nodes, three replicas of all."""
 
 
 def differences(counts: dict[str, dict[str, float]]) -> list[str]:

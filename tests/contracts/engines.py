@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from nodes.config import RaftConfig
 from nodes.consensus import Consensus
 from nodes.engine import Answers, Committed
 from nodes.engines import new_consensus
@@ -211,6 +212,7 @@ class Group:
             machine=machine,
             rng=random.Random(self.rng.getrandbits(64)),
             clock=HandClock(),
+            log_entries=RaftConfig().log_entries,
             wake=self._wake,
             send=lambda _, message: self._send([message]),
         )

@@ -69,12 +69,12 @@ class World:
         self.clients.append(ScriptedClient(self._script))
         return self.clients[-1]
 
-    def dispatcher(self, slots: int = 1) -> Dispatcher:
+    def dispatcher(self, slots: int = 1, deadline_s: float = DEADLINE_S) -> Dispatcher:
         return Dispatcher(
             self.connect,
             hosts=["n1"],
             clients_per_host=slots,
-            deadline_s=DEADLINE_S,
+            deadline_s=deadline_s,
             clock=self.clock,
             recorder=self.recorder,
             unserved=self.unserved,
@@ -121,6 +121,20 @@ async def test_an_arrival_without_a_slot_is_unserved_and_no_operation() -> None:
         await running
     assert world.unserved == [Unserved(10_000_000, "n1", "read", 1)]
     assert [o.key for o in world.history] == [0, 2]
+
+
+@pytest.mark.parametrize(("grace_s", "is_kept"), [(0.01, False), (30.0, True)])
+async def test_a_late_answer_costs_its_connection_only_after_the_grace(
+    grace_s: float, *, is_kept: bool
+) -> None:
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Answer] = loop.create_future()
+    world = World(lambda call: answer)
+    loop.call_later(0.05, answer.set_result, Answer("ok"))
+    async with world.dispatcher(deadline_s=0.01) as dispatcher:
+        await dispatcher.run(reads(0), grace_s=grace_s)
+        assert world.clients[0].is_aborted != is_kept
+    assert [o.outcome for o in world.history] == ["ok"]
 
 
 async def test_a_lost_connection_is_replaced_before_the_next_call_is_sent() -> None:
@@ -265,7 +279,6 @@ async def test_a_client_that_hangs_costs_one_connection(
     monkeypatch: pytest.MonkeyPatch, f: str, outcome: str, error: str, *, returns: bool
 ) -> None:
     monkeypatch.setattr(dispatch, "RETURN_S", 0.05)
-    monkeypatch.setattr(dispatch, "GRACE_S", 0.01)
     world = World(lambda call: Answer("ok"))
     hanging = HangingClient(returns=returns)
     clients: Iterator[ScriptedClient] = iter([hanging])
@@ -275,7 +288,7 @@ async def test_a_client_that_hangs_costs_one_connection(
 
     world.connect = connect  # type: ignore[method-assign]  # the first one hangs
     async with world.dispatcher() as dispatcher:
-        await dispatcher.run([Arrival(0, "n1", Call(f, 1))])
+        await dispatcher.run([Arrival(0, "n1", Call(f, 1))], grace_s=0.01)
         await dispatcher.run([Arrival(0, "n1", Call(f, 2))])
     first, second = world.history
     assert hanging.is_aborted

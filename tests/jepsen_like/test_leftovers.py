@@ -161,6 +161,7 @@ def processes_that_name(text: str) -> list[int]:
     return found
 
 
+@pytest.mark.alone  # another run that begins would remove what this one left
 @pytest.mark.parametrize("backend", ["proxy", "netns"])
 def test_a_run_that_was_killed_leaves_nothing_after_doctor_clean(home: Path, backend: str) -> None:
     """The worst moment: a process of the database is stopped, and cannot see that we are gone."""

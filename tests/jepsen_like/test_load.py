@@ -89,7 +89,9 @@ def test_calls_with_a_home_come_from_one_host() -> None:
 
 
 def test_each_round_of_final_reads_asks_half_as_much_down_to_a_rate_that_anybody_can_bear() -> None:
-    assert [final_rate(number) for number in range(6)] == [400, 200, 100, 50, 25, 25]
+    assert [final_rate(number, 90) for number in range(4)] == [90, 45, 25, 25]
+    assert [final_rate(number, 2000) for number in range(6)] == [400, 200, 100, 50, 25, 25]
+    assert final_rate(0, 5) == 25, "a test that asks little is not long in reading"
 
 
 def test_final_reads_are_evenly_spaced() -> None:

@@ -95,6 +95,7 @@ def test_it():
 
 
 @pytest.mark.long
+@pytest.mark.processes
 def test_runs_pass_fail_and_keep_their_reports(pytester: pytest.Pytester) -> None:
     """On a real backend: a sound database, one that answers reads from a copy, faults that cannot
     be, a backend that is not there."""

@@ -97,6 +97,49 @@ def test_a_sync_of_the_log_keeps_what_was_in_it(machine: Machine) -> None:
     assert machine.rows() == [1, 2]
 
 
+@pytest.mark.parametrize("name", ["over a link", "relative"])
+def test_a_sync_is_one_of_the_file_whatever_it_was_opened_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    true = tmp_path / "true"
+    true.mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(true)
+    monkeypatch.chdir(tmp_path)
+    machine = Machine(link if name == "over a link" else Path("true"))
+    with machine.opened("NORMAL") as connection:
+        create(connection)
+        insert(connection, 1, 2)
+        with (true / "data.db-wal").open("rb") as file:
+            machine.ledger.synced(Path(f"/proc/self/fd/{file.fileno()}").readlink())
+        insert(connection, 3)
+    machine.lose_power()
+    assert machine.rows() == [1, 2]
+
+
+def test_each_sync_keeps_what_came_since_the_last(machine: Machine) -> None:
+    """Also when the log began anew in between, shorter than it was, or went on where it was cut."""
+    log = machine.path.with_name("data.db-wal")
+    with machine.opened("NORMAL") as connection:
+        create(connection)
+        insert(connection, *range(1, 9))
+        machine.ledger.synced(log)
+        insert(connection, 9)
+        machine.ledger.synced(log)
+        connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        insert(connection, 10, 11)
+        machine.ledger.synced(log)
+        insert(connection, 12)
+    machine.lose_power()
+    assert machine.rows() == list(range(1, 12))
+    with machine.opened("NORMAL") as connection:
+        insert(connection, 13)
+        machine.ledger.synced(log)
+        insert(connection, 14)
+    machine.lose_power()
+    assert machine.rows() == [*range(1, 12), 13]
+
+
 def test_a_checkpoint_keeps_what_it_stored(machine: Machine) -> None:
     with machine.opened("NORMAL") as connection:
         create(connection)

@@ -6,11 +6,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nodes import snapshot_transfer
+from nodes.config import ClusterConfig
 from nodes.protocol import Done
 from tests.nodes.test_node import insert, make_table, running, select, three
 
@@ -19,10 +20,9 @@ pytestmark = pytest.mark.slow  # real elections and files
 ROWS = 120
 
 
-@pytest.fixture(autouse=True)
-def _limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_transfer, "KEEP_ENTRIES", 30)
-    monkeypatch.setattr(snapshot_transfer, "CUT_ENTRIES", 10)
+def with_short_logs() -> ClusterConfig:
+    config = three()
+    return replace(config, raft=replace(config.raft, log_entries=30))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -36,7 +36,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_replica_that_was_away_catches_up_while_the_group_serves(tmp_path: Path) -> None:
     """Node n3 misses more than the logs keep; writes go on while it gets the snapshot, and
     after a restart it goes on from the new file."""
-    async with running(three(), tmp_path) as nodes:
+    async with running(with_short_logs(), tmp_path) as nodes:
         opened = await make_table(nodes, "s1")
         leader = await nodes.leader("s1")
         away = "n3" if leader != "n3" else "n2"

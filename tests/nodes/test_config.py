@@ -83,6 +83,7 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
         lease_margin_ms=draw(st.integers(1, 100)),
         spread_leaders=draw(st.booleans()),
         resolve_after_ms=draw(st.integers(1, 100_000)),
+        log_entries=draw(st.sampled_from([10_000, 1, 300])),
     )
     limits = WriteLimits(*(draw(st.integers(1, 10**12)) for _ in range(4)))
     router = Address("localhost", draw(ports))

@@ -232,3 +232,26 @@ def test_random_is_a_signed_64_bit_integer(db: Database) -> None:
     assert db.value("random()") not in values
     db.environment.begin(0, 1, 0)
     assert db.value("random()") == values[0]
+
+
+# --------------------------------------------------------------------------- what is drawn
+
+
+def test_uuids_of_version_7_grow_within_a_statement_and_are_the_same_on_every_replica(
+    db: Database,
+) -> None:
+    def drawn(seed: int) -> list[bytes]:
+        db.environment.begin(NOW_US, seed, 0)
+        rows = db.connection.execute(
+            "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000) "
+            "SELECT pg_uuid_v7() FROM n"
+        )
+        return [value for (value,) in rows]
+
+    made = drawn(7)
+    assert made == drawn(7) == sorted(made)
+    assert not set(made) & set(drawn(8))
+    first, later = made[0], made[4096]  # more than the count holds: of the next millisecond
+    assert int.from_bytes(first[:6], "big") == NOW_US // 1000
+    assert int.from_bytes(later[:6], "big") == NOW_US // 1000 + 1
+    assert {(each[6] >> 4, each[8] >> 6) for each in made} == {(7, 2)}

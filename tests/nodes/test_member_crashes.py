@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from nodes import hosting, replica_files, snapshot_transfer
+from nodes.config import RaftConfig
 from nodes.log_store import GroupWrite, Loaded, LogStore
 from tests.nodes.test_members import Cluster, cluster, members, rows, write
 from tests.nodes.test_node import make_table
@@ -127,12 +128,10 @@ def crash_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 
 @pytest.mark.parametrize("step", [*MAKING, *INSTALLING])
 async def test_a_replica_that_was_being_made_goes_on(
-    tmp_path: Path, crash_at: Callable[[str], Crash], step: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, crash_at: Callable[[str], Crash], step: str
 ) -> None:
-    if step in INSTALLING:
-        monkeypatch.setattr(snapshot_transfer, "KEEP_ENTRIES", 10)
-        monkeypatch.setattr(snapshot_transfer, "CUT_ENTRIES", 5)
-    async with cluster(tmp_path) as nodes:
+    log_entries = 10 if step in INSTALLING else RaftConfig().log_entries
+    async with cluster(tmp_path, log_entries=log_entries) as nodes:
         crash = crash_at(step)
         opened = await make_table(nodes, "s1")
         for key in range(40):

@@ -6,15 +6,16 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from nodes import belonging, snapshot_transfer
+from nodes import belonging
 from nodes import hosting as hosting_module
-from nodes.config import ClusterConfig
+from nodes.config import ClusterConfig, RaftConfig
 from nodes.protocol import (
     Changed,
     ChangeReplicas,
@@ -107,11 +108,16 @@ class Cluster(Nodes):
 
 @asynccontextmanager
 async def cluster(
-    directory: Path, *, nodes: int = 4, s1: tuple[str, ...] = ("n1", "n2", "n3")
+    directory: Path,
+    *,
+    nodes: int = 4,
+    s1: tuple[str, ...] = ("n1", "n2", "n3"),
+    log_entries: int = RaftConfig().log_entries,
 ) -> AsyncIterator[Cluster]:
     """`meta` and `s1`, both on n1 to n3 if nothing else is said, and nodes without a replica."""
     names = [f"n{number}" for number in range(1, nodes + 1)]
     config = config_of({"meta": ["n1", "n2", "n3"], "s1": list(s1)}, nodes=names)
+    config = replace(config, raft=replace(config.raft, log_entries=log_entries))
     found = Cluster(config, directory)
     try:
         await found.up(*names)
@@ -388,12 +394,8 @@ def test_who_lags_removes_nobody() -> None:
 # --------------------------------------------------------------------------- under load, in trouble
 
 
-async def test_a_learner_catches_up_by_snapshot_while_the_group_serves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(snapshot_transfer, "KEEP_ENTRIES", 30)
-    monkeypatch.setattr(snapshot_transfer, "CUT_ENTRIES", 10)
-    async with cluster(tmp_path) as nodes:
+async def test_a_learner_catches_up_by_snapshot_while_the_group_serves(tmp_path: Path) -> None:
+    async with cluster(tmp_path, log_entries=30) as nodes:
         opened = await make_table(nodes, "s1")
         for key in range(80):
             await write(nodes, opened, key)

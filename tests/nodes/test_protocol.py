@@ -56,6 +56,9 @@ def test_an_oversized_frame_is_refused_at_its_length_before_its_bytes_arrive() -
     decoder = FrameDecoder(limit=10)
     with pytest.raises(ProtocolError, match="11 bytes"):
         list(decoder.feed((11).to_bytes(4, "big")))
+    with pytest.raises(ProtocolError, match="11 bytes"):
+        list(FrameDecoder(limit=10).feed(encode_frame(bytes(11))))
+    assert list(FrameDecoder(limit=10).feed(encode_frame(bytes(10)))) == [bytes(10)]
 
 
 def test_a_frame_that_the_receiver_would_refuse_is_not_built() -> None:
@@ -128,7 +131,7 @@ def test_steps_of_a_membership_are_three() -> None:
         )
 
 
-SHAPES = {7: "608f631b76f5c7bc"}
+SHAPES = {7: "608f631b76f5c7bc", 8: "167cdd082c8e8aed"}
 """Of the messages of each version of the protocol, as `shapes` tells them."""
 
 

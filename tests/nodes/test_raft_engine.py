@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from nodes import raft_engine, read_barriers
+from nodes.config import RaftConfig
 from nodes.engine import Answers, Committed
 from nodes.log_store import GroupWrite, SnapshotPointer
 from nodes.protocol import (
@@ -179,6 +180,7 @@ class Group:
     lost: Callable[[RaftMessage], bool] = lambda message: False
     lease_rule: LeaseRule | None = None
     quiesce_ticks: int = 0
+    log_entries: int = RaftConfig().log_entries
 
     def __post_init__(self) -> None:
         for replica in NODES:
@@ -205,6 +207,7 @@ class Group:
             machine=machine,
             rng=random.Random(replica),
             clock=clock,
+            log_entries=self.log_entries,
             wake=self._wake,
             send=self._send,
         )

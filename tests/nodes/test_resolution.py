@@ -7,6 +7,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from itertools import count
 
+import msgspec
 import pytest
 
 from nodes.protocol import (
@@ -136,6 +137,21 @@ def test_what_the_anchor_has_committed_is_told_by_its_leader() -> None:
     assert max(freed.values()) < RECOVERED_S
     assert not leaders.open
     assert all(group.lists for group in leaders.groups.values())
+
+
+def test_it_is_waited_for_others_as_long_as_they_may_take_to_prepare() -> None:
+    """Of what was sent ahead one shard may have more than another."""
+    leaders = Leaders()
+    for name, prepare in leaders.prepares.items():
+        leaders.prepares[name] = msgspec.structs.replace(prepare, patience_ms=3000)
+    assert isinstance(leaders.prepare("a"), Prepared)
+    late: list[ResponseBody] = []
+    for name in "bc":
+        leaders.at(3.0, lambda name=name: late.append(leaders.prepare(name)))  # type: ignore[misc]
+    freed = leaders.run(8 * RECOVERED_S)
+    assert [type(answer) for answer in late] == [Prepared, Prepared]
+    assert 3.0 + AFTER_S < freed["a"] < 3.0 + RECOVERED_S, "and then it is over"
+    assert not leaders.open
 
 
 def test_a_prepare_that_comes_late_is_refused() -> None:

@@ -218,6 +218,7 @@ async def test_leaders_may_stop_before_and_after_the_decision(tmp_path: Path, wh
 
 
 @pytest.mark.long
+@pytest.mark.processes  # of a kind: real elections and files
 @pytest.mark.parametrize("which", ["the router", "the anchor", "the participant", "all"])
 async def test_whoever_stops_at_any_step(tmp_path: Path, which: str) -> None:
     async with over(tmp_path) as cluster:

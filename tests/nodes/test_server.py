@@ -59,6 +59,11 @@ from tests.nodes.wired import (
 )
 
 
+def _in_s(seconds: float) -> float:
+    """That much later, by the loop's clock."""
+    return asyncio.get_running_loop().time() + seconds
+
+
 async def test_many_requests_are_answered_each_with_its_own_answer() -> None:
     recorder = Recorder()
     async with serving(recorder) as (_, address), connecting(address) as client:
@@ -87,7 +92,7 @@ async def test_done_is_never_called_from_within_request() -> None:
         await client.call("echo", OpenSession("r"), 5)
         await client.close()
         outcomes: list[Outcome] = []
-        client.request("echo", OpenSession("r"), timeout_s=1, done=outcomes.append)
+        client.request("echo", OpenSession("r"), deadline=_in_s(1), done=outcomes.append)
         assert outcomes == []
         await asyncio.sleep(0)
         assert outcomes == [NotSent("the client is closed")]
@@ -112,11 +117,46 @@ async def test_a_request_without_answer_is_indefinite() -> None:
         assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
 
 
+async def test_each_request_ends_at_its_own_deadline_and_gives_up_whom_it_will() -> None:
+    recorder = Recorder()
+    ended: list[str] = []
+    outcomes: list[Outcome] = []
+    all_ended = asyncio.Event()
+    async with serving(recorder) as (_, address), connecting(address) as client:
+        assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+        now = _in_s(0)
+
+        def end(name: str, outcome: Outcome) -> None:
+            ended.append(name)
+            outcomes.append(outcome)
+            if name == "first":
+                client.give_up(others["third"])
+            elif name == "fourth":
+                all_ended.set()
+
+        others = {
+            name: client.request(
+                "held", OpenSession("r"), deadline=now + seconds, done=partial(end, name)
+            )
+            for name, seconds in (("third", -1), ("fourth", 0.1), ("second", -2), ("first", -3))
+        }
+        await asyncio.wait_for(all_ended.wait(), 10)
+        assert ended == ["first", "second", "third", "fourth"]
+        assert outcomes == [ConnectionLost(f"no answer from {address} in time")] * 4
+        answers: list[Outcome] = []
+        unsent = client.request("held", OpenSession("r"), deadline=now, done=answers.append)
+        client.request("echo", OpenSession("r"), deadline=_in_s(5), done=answers.append)
+        client.give_up(unsent)
+        assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+        assert [type(answer) for answer in answers] == [NotSent, Done]
+        assert client.outstanding == 0
+
+
 async def test_a_lost_connection_is_indefinite_for_what_was_sent_and_made_anew() -> None:
     recorder = Recorder()
     async with serving(recorder) as (server, address), connecting(address) as client:
         outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
-        client.request("held", OpenSession("r"), timeout_s=5, done=outcomes.put_nowait)
+        client.request("held", OpenSession("r"), deadline=_in_s(5), done=outcomes.put_nowait)
         await recorder.until(lambda: len(recorder.held) == 1)
         for connection in list(server.connections):
             connection.abort()
@@ -307,7 +347,7 @@ async def test_work_is_given_up_when_who_asked_says_so_or_is_gone() -> None:
     async with serving(recorder) as (_, address):
         async with connecting(address) as client:
             numbers = [
-                client.request("work", OpenSession(name), timeout_s=30, done=outcomes.append)
+                client.request("work", OpenSession(name), deadline=_in_s(30), done=outcomes.append)
                 for name in "abc"
             ]
             await recorder.until(lambda: recorder.holds(3))
@@ -319,7 +359,9 @@ async def test_work_is_given_up_when_who_asked_says_so_or_is_gone() -> None:
                 client.give_up(number)
             assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
             assert outcomes == [UNWANTED, Done((), 3)]
-            unsent = client.request("work", OpenSession("d"), timeout_s=30, done=outcomes.append)
+            unsent = client.request(
+                "work", OpenSession("d"), deadline=_in_s(30), done=outcomes.append
+            )
             client.give_up(unsent)
             assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
             assert outcomes[2:] == [NotSent("nobody waits for the answer")]

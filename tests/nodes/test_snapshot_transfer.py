@@ -17,15 +17,9 @@ from tests.nodes.test_raft_engine import Group, command
 KEEP, CUT = 20, 10
 
 
-@pytest.fixture(autouse=True)
-def _limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_transfer, "KEEP_ENTRIES", KEEP)
-    monkeypatch.setattr(snapshot_transfer, "CUT_ENTRIES", CUT)
-
-
 @pytest.fixture
 async def group() -> AsyncIterator[Group]:
-    group = Group()
+    group = Group(log_entries=KEEP)
     group.ticks(3)
     assert group.role(1) == "leader"
     yield group
@@ -214,9 +208,17 @@ async def test_a_data_file_that_cannot_be_synced_stops_its_replica(
     assert group.members[1].disk.pointer.index > 20, "the others go on"
 
 
-def test_the_log_is_also_cut_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_transfer, "KEEP_ENTRIES", 1000)
-    length = _LogLength()
+def test_the_log_is_cut_when_it_is_longer_by_half_of_what_it_keeps() -> None:
+    length = _LogLength(300)
+    assert not length.is_cut_due(1, 449)
+    assert length.is_cut_due(1, 450)
+    assert length.keep_after(450) == 150
+    assert not _LogLength(2).is_cut_due(1, 11), "nor for each few entries"
+    assert _LogLength(2).is_cut_due(1, 12)
+
+
+def test_the_log_is_also_cut_by_bytes() -> None:
+    length = _LogLength(1000)
     entry = LogEntry(1, b"x" * 1024 * 1024)
     due = (snapshot_transfer.KEEP_BYTES + snapshot_transfer.CUT_BYTES) // len(entry.data)
     for index in range(1, 60):

@@ -33,6 +33,7 @@ from typing import Any
 from jepsen_like.interpose import InterposeError, Survival, build
 from nodes.client import NodeClient
 from nodes.comparison import compare
+from nodes.config import RaftConfig
 from nodes.local_cluster import LocalCluster, ProcessFailed, free_ports, new_cluster_config
 from nodes.protocol import ReplicaStatus
 from tests.power.host import Host
@@ -42,7 +43,8 @@ __all__ = ["Cut", "Moment", "Outcome", "plan", "soak"]
 HERE = Path(__file__).parent
 NODES = ("n1", "n2", "n3")
 GROUP = "s1"
-KEEP_ENTRIES = 300
+LOG_ENTRIES = 300
+"""So that logs are cut, and snapshots taken over, every second or so."""
 DEADLINE_S = 60.0
 """For what takes a second on an idle machine."""
 
@@ -253,7 +255,7 @@ class Soak:
         target = 0
         while True:
             last = max((r.last for r in await self._replicas()), default=0)
-            target = target or last + 2 * KEEP_ENTRIES
+            target = target or last + 2 * LOG_ENTRIES
             if last >= target:
                 return
             await asyncio.sleep(0.02)
@@ -329,13 +331,16 @@ async def soak(
     library = build(directory / "library")
     ports = free_ports(len(NODES) + 1)
     config = new_cluster_config(
-        placement={"meta": NODES, GROUP: NODES}, ports=ports[:-1], router_port=ports[-1]
+        placement={"meta": NODES, GROUP: NODES},
+        ports=ports[:-1],
+        router_port=ports[-1],
+        raft=RaftConfig(log_entries=LOG_ENTRIES),
     )
     hosts = {name: Host(directory / name, library) for name in NODES}
     async with LocalCluster(
         config,
         directory,
-        node_command=(sys.executable, str(HERE / "node.py"), str(KEEP_ENTRIES), synchronous),
+        node_command=(sys.executable, str(HERE / "node.py"), synchronous),
         command_on=lambda name, argv: hosts[name].command(argv),
     ) as cluster:
         run = Soak(cluster, hosts, Random(seed))

@@ -29,7 +29,6 @@ from tests.process.test_cluster_nodes import Clients, insert, new_table, rows
 pytestmark = pytest.mark.slow
 
 NODE = str(Path(__file__).with_name("node.py"))
-KEEP_ENTRIES = 10_000  # as shipped
 LIMITS = WriteLimits()
 
 PROGRAM = """
@@ -69,7 +68,7 @@ async def booted(
     )
     config = replace(config, limits=limits)
     host = Host(directory / "n1", library)
-    command = (sys.executable, NODE, str(KEEP_ENTRIES), "full")
+    command = (sys.executable, NODE, "full")
     async with LocalCluster(
         config,
         directory,

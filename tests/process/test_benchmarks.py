@@ -51,6 +51,7 @@ def answer_of(question: str, out: Path) -> Measured:
     return msgspec.json.decode((out / f"{question}.json").read_bytes(), type=Measured)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_suite_that_is_stopped_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     """Neither processes nor files, and says how far it came."""
@@ -88,6 +89,7 @@ def _named(scratch: Path) -> list[str]:
     return found
 
 
+@pytest.mark.processes
 def test_the_comparison_of_consensus(tmp_path: Path) -> None:
     answer = answer_of("consensus", tmp_path).answer
     shares = {line.contestant: line.figures["client_share"].median for line in answer.lines}
@@ -100,6 +102,7 @@ def test_the_comparison_of_consensus(tmp_path: Path) -> None:
     assert not answer.missing
 
 
+@pytest.mark.processes
 def test_the_router_over_its_bare_wire() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bench.bare_wire", "--seconds", "0.5", "--runs", "1"],
@@ -114,6 +117,7 @@ def test_the_router_over_its_bare_wire() -> None:
     assert figures["bare wire"]["per_second"] > 0
 
 
+@pytest.mark.processes
 def test_the_time_without_a_leader(tmp_path: Path) -> None:
     answer = answer_of("failover", tmp_path).answer
     kills, cuts = answer.lines
@@ -123,6 +127,7 @@ def test_the_time_without_a_leader(tmp_path: Path) -> None:
     assert answer.verdicts[-1].is_met, "a write was not acknowledged"
 
 
+@pytest.mark.processes
 def test_where_the_time_of_a_write_goes(tmp_path: Path) -> None:
     """Each process is there, and what is left to Python is what nothing else took."""
     found = answer_of("paths", tmp_path)
@@ -145,6 +150,7 @@ def test_where_the_time_of_a_write_goes(tmp_path: Path) -> None:
     assert len(found.answer.flames) == 4
 
 
+@pytest.mark.processes
 def test_a_hundred_idle_groups_cost_a_node_next_to_nothing(tmp_path: Path) -> None:
     """A promise of the design, and counted in CPU seconds, which other load hardly changes. With
     heartbeats for each group it is 10 percent and more."""
@@ -173,6 +179,7 @@ def test_an_overload(tmp_path: Path) -> None:
     assert calm.figures["failed"].median == 0
 
 
+@pytest.mark.computes
 def test_the_speed_of_the_simulation() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bench.stack_sim", "--case", "quiet", "--runs", "1", "--json"],

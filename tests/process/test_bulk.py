@@ -144,3 +144,24 @@ async def test_a_large_transaction_whose_leader_dies_is_written_whole_or_not_at_
             before = count
         assert before >= STATEMENTS
         await check_alike(cluster)
+
+
+@pytest.mark.long
+@pytest.mark.processes
+async def test_many_rows_of_a_query_are_inserted_over_shards_by_one_statement(
+    tmp_path: Path,
+) -> None:
+    """In the time that a statement has without a word, and whoever reads then sees all of them."""
+    async with three_nodes(tmp_path) as (cluster, path), Router.open(path) as db:
+        for name in ("source", "target"):
+            await db.execute(f"CREATE TABLE {name} (id int PRIMARY KEY, name text)")
+        rows = "SELECT n, 'name of ' || n FROM generate_series(1, 50000) AS g (n)"
+        assert await db.execute(f"INSERT INTO source {rows}", timeout=60) == "INSERT 0 50000"
+        moved = "INSERT INTO target SELECT id + 1, name FROM source"
+        assert await db.execute(moved, timeout=60) == "INSERT 0 50000"
+        assert await db.fetchval("SELECT count(*) FROM target", timeout=60) == 50_000
+        with pytest.raises(RouterError) as caught:
+            await db.execute("INSERT INTO target SELECT id + 50000, name FROM source", timeout=60)
+        assert caught.value.sqlstate == "23505"
+        assert await db.fetchval("SELECT count(*) FROM target", timeout=60) == 50_000
+        await check_alike(cluster)

@@ -72,6 +72,7 @@ async def test_calls_mean_what_they_say_and_a_member_comes_back(tmp_path: Path) 
 
 @needs_etcd
 @pytest.mark.long
+@pytest.mark.processes
 @pytest.mark.parametrize("backend", [pytest.param("proxy", marks=pytest.mark.nightly), "netns"])
 @pytest.mark.parametrize(
     ("reads", "validity"), [("linearizable", "valid"), ("serializable", "invalid")]

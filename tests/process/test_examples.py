@@ -12,18 +12,21 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 
+BESIDE_ANOTHER = (pytest.mark.long, pytest.mark.processes)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("example", "kinds"),
     [
-        pytest.param("partition", ["partition", "pause"], marks=pytest.mark.long),
-        pytest.param("move", ["transfer", "move", "kill"], marks=pytest.mark.long),
-        pytest.param("workloads", ["partition", "kill"], marks=pytest.mark.long),
-        pytest.param("transactions", ["partition", "kill"], marks=pytest.mark.long),
+        pytest.param("partition", ["partition", "pause"], marks=BESIDE_ANOTHER),
+        pytest.param("move", ["transfer", "move", "kill"], marks=BESIDE_ANOTHER),
+        pytest.param("workloads", ["partition", "kill"], marks=BESIDE_ANOTHER),
+        pytest.param("transactions", ["partition", "kill"], marks=BESIDE_ANOTHER),
         pytest.param(
             "over_shards", ["partition", "kill", "pause", "clock"], marks=pytest.mark.long
         ),
-        pytest.param("faults", ["kill", "clock", "shape"], marks=pytest.mark.long),
+        pytest.param("faults", ["power cut", "clock", "shape"], marks=pytest.mark.long),
     ],
 )
 def test_an_example_is_valid_with_verified_faults(

@@ -63,6 +63,7 @@ def results(tmp_path: Path) -> Any:
 
 
 @pytest.mark.long
+@pytest.mark.processes
 def test_the_worked_example_is_valid_with_verified_faults(run: Run, tmp_path: Path) -> None:
     done = run()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -73,6 +74,7 @@ def test_the_worked_example_is_valid_with_verified_faults(run: Run, tmp_path: Pa
 
 
 @pytest.mark.long
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("step", "number", "sentence"),
     [

@@ -27,6 +27,7 @@ def jepsen_like(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.processes
 def test_what_is_written_runs_and_can_fail(tmp_path: Path) -> None:
     written = jepsen_like(tmp_path, "new", "adapter", "my_db")
     assert written.returncode == 0, written.stderr

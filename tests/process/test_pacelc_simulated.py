@@ -57,11 +57,10 @@ def test_all_levels_are_found_where_they_should_be(tmp_path: Path) -> None:
 
 
 def test_the_table_is_the_same_in_every_order_of_hashes(tmp_path: Path) -> None:
-    """Byte for byte, with all figures; what names the directory left out."""
+    """Byte for byte, with all figures. Where the report is, is said on standard error."""
     running = [started(tmp_path / str(number), number) for number in (1, 2)]
     one, other = (answer_of(process) for process in running)
-    for number, text in ((1, one), (2, other)):
-        assert str(tmp_path / str(number)) in text
-    assert one.replace(str(tmp_path / "1"), "") == other.replace(str(tmp_path / "2"), "")
+    assert "store PC/EC" in one
+    assert one == other
     histories = [(tmp_path / n / "history.jsonl").read_bytes() for n in ("1", "2")]
     assert histories[0] == histories[1]

@@ -22,7 +22,7 @@ from jepsen_like.spec import Test
 from jepsen_like.spec_files import load_test
 from tests.jepsen_like.networks import require_namespaces
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.processes]
 
 
 @pytest.fixture(autouse=True)

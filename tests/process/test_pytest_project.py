@@ -28,6 +28,7 @@ def run_pytest(project: Path, *options: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.long
+@pytest.mark.computes
 def test_the_project_passes_and_fails_as_it_says(tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(PROJECT, project)

@@ -72,6 +72,7 @@ async def test_only_what_surely_did_nothing_is_refused(said: bytes, error: type[
     reason="redis-server is missing: apt-get install redis-server",
 )
 @pytest.mark.long
+@pytest.mark.processes
 @pytest.mark.parametrize("backend", ["netns", pytest.param("proxy", marks=pytest.mark.nightly)])
 def test_a_failover_loses_what_only_the_old_master_had(tmp_path: Path, backend: str) -> None:
     if backend == "netns":

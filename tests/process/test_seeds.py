@@ -67,6 +67,7 @@ def jepsen_like(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.long
+@pytest.mark.computes
 def test_seeds_are_run_once_and_replayed_as_they_were(spec: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     first = jepsen_like("sim", spec, "--seeds", 1, "--out", out)
@@ -96,6 +97,7 @@ def test_seeds_are_run_once_and_replayed_as_they_were(spec: Path, tmp_path: Path
 
 
 @pytest.mark.long
+@pytest.mark.computes
 def test_a_schedule_takes_the_place_of_what_the_seed_draws(spec: Path, tmp_path: Path) -> None:
     schedule = Schedule((Healthy(1.0),), clients=1, operations=((0, 5), (8, 10)), order=1)
     found = run_seed(spec, "test", 1, schedule=schedule, out=tmp_path / "run")
@@ -108,17 +110,19 @@ def test_a_schedule_takes_the_place_of_what_the_seed_draws(spec: Path, tmp_path:
 
 
 @pytest.mark.long
+@pytest.mark.computes
 def test_a_run_that_never_ends_is_unknown_with_a_sentence(spec: Path, tmp_path: Path) -> None:
-    waits = run_seed(spec, "waits", 1, out=tmp_path / "waits", limit_s=20)
+    waits = run_seed(spec, "waits", 1, out=tmp_path / "waits", limit_s=8)
     assert waits.verdict == "unknown"
-    assert waits.reason == "the run did not come to its end within 20 s of its own time."
-    spins = run_seed(spec, "spins", 1, out=tmp_path / "spins", timeout_s=15)
+    assert waits.reason == "the run did not come to its end within 8 s of its own time."
+    spins = run_seed(spec, "spins", 1, out=tmp_path / "spins", timeout_s=8)
     assert spins.verdict == "unknown"
-    assert spins.reason.startswith("the run did not end within 15 s of real time; the last of it: ")
+    assert spins.reason.startswith("the run did not end within 8 s of real time; the last of it: ")
     assert read_seed(tmp_path / "spins") == spins
 
 
 @pytest.mark.long
+@pytest.mark.computes
 def test_what_cannot_be_simulated_is_refused_before_any_seed(spec: Path, tmp_path: Path) -> None:
     done = jepsen_like("sim", f"{spec}:real", "--seeds", 3, "--out", tmp_path / "out")
     assert done.returncode == 3

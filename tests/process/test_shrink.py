@@ -60,6 +60,7 @@ def spec(tmp_path: Path) -> Path:
 
 
 @pytest.mark.long
+@pytest.mark.computes
 def test_a_failing_seed_is_made_simple_and_replayed(spec: Path, tmp_path: Path) -> None:
     done = shrink("spec.py", "--seed", 1, "--runs", 4, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -94,6 +95,7 @@ def test_what_cannot_be_shrunk_is_a_sentence(spec: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.long
+@pytest.mark.computes
 def test_a_run_that_is_valid_has_nothing_to_shrink(spec: Path, tmp_path: Path) -> None:
     sound = shrink("spec.py:sound", "--seed", 1, cwd=tmp_path)
     assert sound.returncode == 3

@@ -15,7 +15,7 @@ from jepsen_like import Test, checks, faults, load, workloads
 from jepsen_like.adapters.shardrouter import ShardRouter
 from jepsen_like.runner import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.processes]
 
 LISTING = str(Path(__file__).with_name("listing_program.py"))
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from nodes.config import RaftConfig
 from nodes.local_cluster import LocalCluster
 from nodes.protocol import Aborted, Done, Fence, ReplicaStatus, SessionId, Statement, Write
-from nodes.snapshot_transfer import CUT_ENTRIES, KEEP_ENTRIES
 from tests.process.test_cluster_nodes import DEADLINE_S, Clients, booted, new_table
 
 pytestmark = pytest.mark.long
 
 WRITERS = 128
-MISSED = KEEP_ENTRIES + 2 * CUT_ENTRIES
+MISSED = 2 * RaftConfig().log_entries
 KILLS = 6
 
 

@@ -22,6 +22,7 @@ QUICK = "ack_before_durable"
 
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.computes
 def test_a_rule_that_is_left_out_is_found(tmp_path: Path) -> None:
     with Simulator(FILE, QUICK) as simulator:
         found = (
@@ -32,6 +33,7 @@ def test_a_rule_that_is_left_out_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.long
+@pytest.mark.computes
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", MUTANTS)
 def test_each_is_convicted_and_made_simple_and_with_the_rule_nothing_is_found(

@@ -26,7 +26,7 @@ from jepsen_like.workloads import SqlCall, Workload
 from jepsen_like.workloads.workload import sql_of
 from tests.suites.postgres import Postgres, PostgresMissing, running_postgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.processes]
 
 BLIND_NODE = (sys.executable, str(Path(__file__).with_name("blind_commit_node.py")))
 CLIENTS = 6

@@ -203,6 +203,7 @@ async def said(work: Awaitable[object]) -> object:
 
 
 @pytest.mark.long
+@pytest.mark.processes
 @pytest.mark.parametrize("whose", ["anchor", "participant"])
 async def test_a_leader_may_die_at_every_step(tmp_path: Path, whose: str) -> None:
     async with (

@@ -25,12 +25,14 @@ from nodes.protocol import (
     RequestBody,
     SessionId,
     SqlFailure,
+    Staged,
     Stale,
     Statement,
     StatementResult,
     TransactionId,
     TransactionOutcome,
     UnknownSession,
+    Write,
 )
 from shardrouter.coordination import Part
 from shardrouter.coordinator import Branch, Committed, Coordinator
@@ -303,3 +305,22 @@ def test_who_names_no_slot_touches_its_tables_whole_also_beside_others() -> None
     assert joined_guards([pinned]) == pinned
     assert joined_guards([whole, whole]) == whole
     assert set(joined_guards([pinned, whole])) == {*pinned, *whole, EVERY_SLOT}
+
+
+def test_each_is_told_how_long_the_slowest_may_take_to_prepare() -> None:
+    """To try, and to apply, what was sent ahead to it."""
+    session = SessionId(1, 1)
+    staged = Staged(session, 1, 3, 1024 * 1024, b"", rows=20_000)  # 0.5 s, and 2 s
+    writes = {
+        "shard-1": Write(session, 1, 0, (Statement("INSERT", staged=staged),)),
+        "shard-2": Write(session, 1, 0, (Statement("UPDATE t SET n = 1"),)),
+    }
+    branches = {group: Branch(write) for group, write in writes.items()}
+    for some, patience_ms in (("12", 5000), ("2", 0)):
+        parts = {group: branches[group] for group in branches if group[-1] in some}
+        coordinator = Coordinator(TransactionId(1, 1, 1), "shard-2", parts, (session, 2))
+        bodies = [send.body for send in coordinator.begin()]
+        assert len(bodies) == len(some)
+        for body in bodies:
+            assert isinstance(body, Prepare)
+            assert body.patience_ms == patience_ms

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
 from msgspec import structs
 
 from nodes.protocol import Guard, Statement, StatementResult, Value
-from nodes.values import SLOTS, canonical_key, slot_of
+from nodes.values import SLOTS, ValueFormatError, canonical_key, slot_of, value_reader
 from shardrouter import types
 from shardrouter.catalog import Catalog, Column, Table
 from shardrouter.errors import RouterError
@@ -166,6 +167,51 @@ def test_arguments_are_checked_at_once_as_one_by_one(oid: int) -> None:
     for value in OF_ALL_TYPES:
         at_once = _told(partial(types.check_arguments, (oid,), (value,)))
         assert at_once == _told(partial(_checked_by_itself, oid, value)), value
+
+
+WRITTEN: tuple[bytes, ...] = (
+    *(b"", b"0", b"-1", b"32768", b"2147483648", b"9223372036854775808", b" 7 ", b"a", b"a\0"),
+    *("é\N{GRINNING FACE}".encode(), b"\xff", b"x" * 100, bytes(2), bytes(4), bytes(8)),
+    *(b"\xff" * size for size in (2, 4, 8)),
+    *(b"\x80" + bytes(size - 1) for size in (2, 4, 8)),
+    b"\x7f" + b"\xff" * 7,
+)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("oid", sorted(ALL_OIDS))
+def test_what_is_read_whole_needs_no_other_check(oid: int, binary: bool) -> None:
+    if not types.are_read_whole((oid,)):
+        return
+    read = value_reader(oid, binary=binary)
+    found = 0
+    for data in WRITTEN:
+        with suppress(ValueFormatError):
+            value = read(data)
+            assert types.check_arguments((oid,), (value,)) == (value,)
+            found += 1
+    assert found >= 3
+
+
+def test_integers_and_texts_are_read_whole_and_what_may_be_refused_is_not() -> None:
+    whole = {types.by_oid(oid).short for oid in ALL_OIDS if types.are_read_whole((oid,))}
+    assert whole == {"int2", "int4", "int8", "text", "varchar", "bpchar"}
+    assert types.are_read_whole(())
+    assert not types.are_read_whole((types.BIGINT.oid, types.DOUBLE.oid))
+
+
+def test_arguments_read_as_of_other_types_are_checked() -> None:
+    """A statement may have been planned again since: its column has another type now."""
+    bound = execution("SELECT ok FROM t WHERE id = $1", 1)
+    plan = bound.prepared.plan
+    assert isinstance(plan, OneShard)
+    read = structs.replace(bound, read_as=plan.parameter_oids)
+    assert command_of(plan, read, CATALOG) == command_of(plan, bound, CATALOG)
+    for read_as in (None, (), (types.TEXT.oid,)):
+        other = structs.replace(bound, arguments=("1",), read_as=read_as)
+        with pytest.raises(RouterError) as caught:
+            command_of(plan, other, CATALOG)
+        assert caught.value.sqlstate == "42804"
 
 
 def _checked_by_itself(oid: int, value: Value) -> tuple[Value, ...]:

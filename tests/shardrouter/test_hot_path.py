@@ -16,9 +16,9 @@ from shardrouter.shards import Shards
 from tests.shardrouter.on_the_way import Heard, sent, session_on
 from tests.shardrouter.scripted import Cut, Hold, Reply, advance, run, scripted
 
-CALLS_MAX = {"select": 35, "insert": 44, "update": 44}
+CALLS_MAX = {"select": 32, "insert": 42, "update": 42}
 """Calls of Python functions for a statement, from its bytes to those of its answer; CPU follows
-them. Of these the wire has about 16."""
+them. Of these the wire has about 15."""
 
 ROW = Done((StatementResult(1, b"", (("a",),)),), 1)
 WRITTEN = Done((StatementResult(1),), 1)

@@ -93,8 +93,7 @@ KEY = "ALTER TABLE t ADD PRIMARY KEY (id)"
 async def in_a_hurry(router: Router) -> Client:
     """A session whose statements have 0.2 s, which nobody has set."""
     with pytest.MonkeyPatch.context() as patch:
-        short = settings._timeout("statement_timeout", "200ms")
-        patch.setitem(settings._SETTINGS, "statement_timeout", short)
+        patch.setitem(settings._DEFAULTS, "statement_timeout", "200ms")
         client = Client(router)
         await client.run("SET default_placement = home")
         assert client.session.settings.statement_timeout_s == 0.2

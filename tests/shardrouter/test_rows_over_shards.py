@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 import pytest_asyncio
 
+from shardrouter import row_batches
+from shardrouter.block_steps import BlockSteps
 from shardrouter.errors import RouterError
 from shardrouter.router import Router
+from shardrouter.upload import Upload
 from tests.shardrouter.cluster import one_node
 from tests.shardrouter.test_transactions import Client
 
@@ -157,6 +160,59 @@ async def test_many_rows(router: Router) -> None:
     client = Client(router)
     await client.run("SET shardrouter.finish_rows_max = 1500")
     assert await client.code("INSERT INTO t SELECT id - 100000, n FROM t") == "54000"
+
+
+async def test_many_rows_of_an_insert_are_sent_ahead(
+    router: Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_batches, "PARAMETERS_MAX", 60)
+    kept: list[int] = []
+    keep = BlockSteps.keep
+
+    def noted(steps: BlockSteps, uploads: Sequence[Upload]) -> None:
+        kept.append(len(uploads))
+        keep(steps, uploads)
+
+    monkeypatch.setattr(BlockSteps, "keep", noted)
+    many = "SELECT g, g FROM generate_series(100, 399) AS g"
+    assert await router.execute(f"INSERT INTO t {many}") == "INSERT 0 300"
+    assert await router.execute("INSERT INTO t SELECT id + 1000, n FROM t") == "INSERT 0 309"
+    assert await router.execute("INSERT INTO h SELECT id, n FROM t WHERE n > 99") == "INSERT 0 600"
+    assert await router.execute("INSERT INTO r SELECT id, n FROM t WHERE n > 99") == "INSERT 0 600"
+    assert kept == [3, 3, 1, 3], "stages: one on each shard that gets rows"
+    joined = "SELECT count(*) FROM t JOIN r ON r.id = t.id JOIN h ON h.id = t.id AND h.v = r.v"
+    assert await router.fetchval(joined) == 600
+    filled = "INSERT INTO u (n) SELECT id + 0.125 FROM t ORDER BY id"
+    assert await router.execute(filled) == "INSERT 0 618"
+    told = await router.fetchrow(
+        "SELECT count(DISTINCT id) AS ids, sum(twice) = 2 * sum(n) AS twice, min(v) AS v FROM u"
+    )
+    assert told is not None
+    assert tuple(told.values()) == (618, True, "none")
+    for sql, sqlstate in (
+        ("INSERT INTO t SELECT id + 300, n FROM t", "23505"),
+        ("INSERT INTO u (n) SELECT id * 6.5 FROM t", "23514"),
+        ("INSERT INTO u (n, v) SELECT 1, 'longer than 5' FROM t", "22001"),
+        ("INSERT INTO t SELECT CASE WHEN id <> 300 THEN id + 9000 END, n FROM t", "23502"),
+    ):
+        with pytest.raises(RouterError) as caught:
+            await router.execute(sql)
+        assert caught.value.sqlstate == sqlstate, sql
+    assert await router.fetchval("SELECT count(*) FROM t") == 618, "nothing of those that failed"
+    client = Client(router)
+    await client.run("BEGIN")
+    await client.run("INSERT INTO t SELECT id + 5000, n FROM t")
+    await client.run("SAVEPOINT s")
+    await client.run("INSERT INTO t SELECT id + 50000, n FROM t")
+    assert await client.values("SELECT count(*) FROM t") == [(2472,)]
+    await client.run("ROLLBACK TO s")
+    await client.run("COMMIT")
+    assert await router.fetchval("SELECT count(*) FROM t") == 1236
+    before = len(kept)
+    told_of = await router.fetch("INSERT INTO t SELECT id + 100000, n FROM t RETURNING id")
+    upsert = "INSERT INTO t SELECT id, n FROM t ON CONFLICT (id) DO UPDATE SET n = t.n + 1"
+    assert (len(told_of), await router.execute(upsert)) == (1236, "INSERT 0 2472")
+    assert len(kept) == before, "whose rows are told, or may be there, are not"
 
 
 async def test_what_is_drawn_for_a_reference_table_is_the_same_on_every_shard(

@@ -294,12 +294,77 @@ async def test_uuids_of_version_7_are_drawn_by_the_router_for_each_row(db: Route
     for sql, sqlstate in {
         "CREATE TABLE no_v7 (id text PRIMARY KEY DEFAULT uuidv7())": "42804",
         "ALTER TABLE home_v7 ADD COLUMN other uuid DEFAULT uuidv7()": "0A000",
-        "UPDATE home_v7 SET id = uuidv7()": "0A000",
-        "SELECT k FROM home_v7 WHERE id < uuidv7()": "0A000",
     }.items():
         with pytest.raises(RouterError) as caught:
             await db.execute(sql)
         assert caught.value.sqlstate == sqlstate, sql
+
+
+@pytest.mark.parametrize("placement", ["shard_key = k", "home"])
+async def test_each_row_has_a_key_of_its_own_also_within_expressions(
+    db: Router, placement: str
+) -> None:
+    await db.execute(
+        f"CREATE TABLE kept (k int PRIMARY KEY, id bigint, u uuid, note text) WITH ({placement})"
+    )
+
+    async def distinct() -> tuple[int, ...]:
+        shown = "count(DISTINCT id), count(DISTINCT u), count(DISTINCT note), min(id), max(id)"
+        row = await db.fetchrow(f"SELECT {shown} FROM kept")
+        assert row is not None
+        return tuple(row.values())
+
+    await db.execute(
+        "INSERT INTO kept SELECT n, unique_id(), uuidv7(), 'n' || unique_id() "
+        "FROM generate_series(1, 50) AS g (n)"
+    )
+    *counts, least, greatest = await distinct()
+    assert counts == [50, 50, 50]
+    changed = await db.execute(
+        "UPDATE kept SET id = unique_id() + 1, u = uuidv7(), note = 'u' || unique_id() WHERE k > 10"
+    )
+    assert changed == "UPDATE 40"
+    *counts, same, later = await distinct()
+    assert (counts, same) == ([50, 50, 50], least)
+    assert later > greatest
+    rows = await db.fetch("SELECT k, unique_id() AS id, uuidv7() AS u FROM kept ORDER BY k")
+    assert [row["k"] for row in rows] == list(range(1, 51))
+    assert len({row["id"] for row in rows} | {row["u"] for row in rows}) == 100
+    assert min(row["id"] for row in rows) > later
+    found = await db.fetch("SELECT k FROM kept WHERE k = 3 AND id < unique_id() AND u < uuidv7()")
+    assert [row["k"] for row in found] == [3]
+    one = await db.fetchrow("SELECT unique_id()::text AS a, unique_id() AS b, uuidv7() < uuidv7()")
+    assert one is not None
+    assert int(one["a"]) < one["b"]
+    assert one[2] is True
+    assert len({row[0] for row in await db.fetch("VALUES (unique_id()), (unique_id())")}) == 2
+    async with db.acquire() as session, session.transaction():
+        await session.execute("UPDATE kept SET id = unique_id() WHERE k < 4")
+        first = await session.fetchrow("SELECT unique_id(), max(id) FROM kept WHERE k < 4")
+        assert first is not None
+        assert first[0] > first[1] > later
+        told = await session.fetch(
+            "UPDATE kept SET note = left(unique_id()::text, 20) WHERE k IN (7, 8) RETURNING note"
+        )
+        assert len({row["note"] for row in told}) == 2
+    for sql in (
+        "INSERT INTO kept VALUES (1) ON CONFLICT (k) DO UPDATE SET id = unique_id()",
+        "INSERT INTO kept VALUES (99) RETURNING unique_id()",
+        "UPDATE kept SET note = '' RETURNING unique_id()",
+        "DELETE FROM kept WHERE k = 1 RETURNING unique_id()",
+        "CREATE TABLE no_key (k int PRIMARY KEY, note text DEFAULT 'n' || unique_id())",
+        "CREATE TABLE no_key (k int PRIMARY KEY, id bigint CHECK (id < unique_id()))",
+        "SELECT unique_id() FROM kept FOR UPDATE",
+        "SELECT unique_id() FROM pg_class",
+    ):
+        with pytest.raises(RouterError) as caught:
+            await db.execute(sql)
+        assert caught.value.sqlstate == "0A000", (sql, caught.value)
+    with pytest.raises(RouterError) as caught:
+        await db.execute("CREATE TABLE no_key (u uuid GENERATED ALWAYS AS (uuidv7()) STORED)")
+    assert caught.value.sqlstate == "42P17"
+    assert await db.fetchval("SELECT count(*) FROM kept WHERE k = 99") == 0
+    await db.execute("DROP TABLE kept")
 
 
 async def test_no_router_gives_out_a_number_that_it_had_before_a_setval(

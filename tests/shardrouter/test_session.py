@@ -238,9 +238,15 @@ async def test_a_comment_asks_for_a_level_for_one_statement(
     [plain] = await run(session, "SELECT name FROM t WHERE id > 0")
     assert "linearizably" in plain.notices[0].message
     assert [o.values for o in await run(session, "/*+ SeqScan(t) */ SELECT 1")] == [((1,),)]
-    for wrong in ("consistency=eventual", "consistency=bounded max_staleness=soon"):
-        refused = await failure(session, f"/*+ {wrong} */ SELECT name FROM t WHERE id = 3")
-        assert refused.sqlstate == "22023"
+    for wrong in ("consistency=eventual", "consistency='any'", "consistency=", "max_staleness=-1"):
+        for text in ("SELECT name FROM t WHERE id = 3", "SELECT 1", "INSERT INTO t VALUES (9)"):
+            refused = await failure(session, f"/*+ {wrong} */ {text}")
+            assert refused.sqlstate == "22023", (wrong, text)
+            names = "Available values: linearizable, lease, session, bounded, any."
+            assert (refused.hint == names) == ("consistency" in wrong)
+    with pytest.raises(RouterError) as caught:  # as a message of several statements has it
+        await router.execute("SELECT 1; /*+ consistency=bogus */ SELECT 2;")
+    assert caught.value.sqlstate == "22023"
 
 
 async def test_a_session_knows_what_it_has_seen_and_can_be_told(

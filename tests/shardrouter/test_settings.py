@@ -112,15 +112,37 @@ def test_clients_are_told_of_changes_they_asked_to_know() -> None:
 
 
 def test_what_the_startup_packet_said_is_what_reset_goes_back_to() -> None:
-    settings = Settings(facts={"is_superuser": "on"}).with_value("statement_timeout", "1s")
-    settings = settings.with_value("default_transaction_isolation", "read committed").rebased()
+    told = {
+        "statement_timeout": "1s",
+        "default_transaction_isolation": "read committed",
+        "application.name": "from the start",
+    }
+    settings = Settings(facts={"is_superuser": "on"}).with_values(told.items()).rebased()
     settings = settings.with_value("statement_timeout", "2s").with_value("a.b", "c")
+    assert settings.get("application.name") == "from the start"
+    changed = settings.with_value("application.name", "other")
+    assert changed.with_value("application.name", None).get("application.name") == "from the start"
     for name in ("all", "statement_timeout"):
         after = settings.with_value(name, None)
         assert after.get("statement_timeout") == "1s"
         assert after.statement_timeout_s == 1
         assert after.get("is_superuser") == "on"
         assert after.get("transaction_isolation") == "read committed"
+
+
+def test_several_settings_are_set_as_one_after_the_other() -> None:
+    values = [("search_path", "a"), ("transaction_read_only", "on"), ("search_path", "b, c")]
+    settings = Settings().with_values(values)
+    assert settings.search_path == ("b", "c")
+    assert not settings.read_only, "that was said of a transaction, and there is none"
+    for name, value, sqlstate in (
+        ("transaction_read_only", "perhaps", "22023"),
+        ("server_version", "9", "55P02"),
+        ("nothing", "1", "42704"),
+    ):
+        with pytest.raises(StatementError) as caught:
+            settings.with_values([("search_path", "d"), (name, value)])
+        assert caught.value.sqlstate == sqlstate
 
 
 def test_a_client_s_own_settings_are_kept() -> None:

@@ -33,6 +33,8 @@ def texts(sql: str) -> list[str]:
         ("SELECT 1 -- ;\n; SELECT 2", ["SELECT 1", "SELECT 2"]),
         ("SELECT /* ; /* ; */ ; */ 1; SELECT 2", ["SELECT /* ; /* ; */ ; */ 1", "SELECT 2"]),
         ("SELECT $1;SELECT $2", ["SELECT $1", "SELECT $2"]),
+        (" /*+ a */ SELECT 1;\n/*+ b */ SELECT 2;", ["/*+ a */ SELECT 1", "/*+ b */ SELECT 2"]),
+        ("/*+ a */; -- /*+ b */\nSELECT 1 /*+ c */;/*+ d */", ["SELECT 1"]),
         (
             "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;",
             ["SELECT pg_advisory_unlock_all()", "CLOSE ALL", "UNLISTEN *", "RESET ALL"],

@@ -24,7 +24,8 @@ from jepsen_like.pacelc import labels_of
 from jepsen_like.sim.children import Programs
 from jepsen_like.sim.processes import CURRENT
 from jepsen_like.workloads.levels import levelled_register
-from nodes import raft_engine, sessions, snapshot_transfer, two_phase
+from nodes import raft_engine, sessions, two_phase
+from nodes.config import RaftConfig
 from nodes.engine import Barrier
 from nodes.log_store import GroupWrite, LogStore
 from nodes.machine import Machine
@@ -181,12 +182,6 @@ def forget_sessions_soon() -> None:
     replace_in(raft_engine, "SESSION_SAMPLE_S", 0.1)
 
 
-def keep_short_logs() -> None:
-    """The log is cut every few entries."""
-    replace_in(snapshot_transfer, "KEEP_ENTRIES", 10)
-    replace_in(snapshot_transfer, "CUT_ENTRIES", 10)
-
-
 @dataclass(frozen=True)
 class Changed(ShardRouter):
     """This database, changed in the interpreter that simulates it before anything starts."""
@@ -250,7 +245,12 @@ POWER_CUT = replace(
     faults=[faults.healthy("1500ms"), faults.kill("all", hold="500ms", lose_unsynced=True)],
 )
 
-STANDS = replace(POWER_CUT, name="stands", faults=[*POWER_CUT.faults, faults.liveness("5s")])
+STANDS = replace(
+    POWER_CUT,
+    name="stands",
+    db=Changed(nodes=3, shards=1, replicas=3, raft=RaftConfig(log_entries=10)),
+    faults=[*POWER_CUT.faults, faults.liveness("5s")],
+)
 
 LISTS = Test(
     name="lists",
@@ -307,7 +307,7 @@ MUTANTS: Final[Mapping[str, tuple[Test, Callable[[], None], tuple[Callable[[], N
     "retry_without_dedupe": (COUNTERS, retry_without_dedupe, ()),
     "unknown_session_created": (SILENT_SESSIONS, unknown_session_created, (forget_sessions_soon,)),
     "ack_before_durable": (POWER_CUT, ack_before_durable, ()),
-    "compaction_past_durable": (STANDS, compaction_past_durable, (keep_short_logs,)),
+    "compaction_past_durable": (STANDS, compaction_past_durable, ()),
     "prepared_only_at_the_leader": (LISTS, prepared_only_at_the_leader, ()),
     "snapshot_torn_over_shards": (INSTANTS, snapshot_torn_over_shards, ()),
     "token_lost": (TOKENS, token_lost, ()),

@@ -290,6 +290,22 @@ def test_a_gate_that_lasts_too_long_pins_nothing() -> None:
     assert leader.did == ["let in", "one: NotPinned"]
 
 
+def test_one_that_is_given_up_before_it_is_pinned_is_told_so() -> None:
+    leader = _Leading()
+    leader.held = ID
+    leader.close(b"one")
+    assert leader.keeper.keeps_out(WRITE)
+    leader.now += GATE_S_MAX * 0.75
+    leader.close(b"two")
+    leader.keeper.open(b"two")
+    assert leader.did == ["two: NotPinned"], "it waited for the gate"
+    leader.keeper.open(b"one")
+    assert leader.did[1:] == ["let in", "one: NotPinned"]
+    leader.held = None
+    leader.keeper.look()
+    assert leader.did[3:] == []
+
+
 def test_who_comes_when_its_time_is_over_opens_it() -> None:
     leader = _Leading()
     leader.close(b"one")

@@ -16,10 +16,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from nodes.cluster_file import new_secret, write_cluster
-from nodes.config import META_GROUP, ClusterConfig
+from nodes.config import META_GROUP, ClusterConfig, RaftConfig
 from nodes.local_cluster import LocalCluster, ManagedProcess, free_ports, new_cluster_config
 from shardrouter.cli.up import connectable
 from shardrouter.router import Router
+from tests.suites.keeping_node import NEVER
 from tests.suites.replay import compare_replicas, replay_log
 
 __all__ = ["Served", "served"]
@@ -108,6 +109,7 @@ async def served(shards: int = 3, placement: str = "home") -> AsyncIterator[Serv
         },
         ports=ports,
         router_port=router_port,
+        raft=RaftConfig(log_entries=NEVER),
         secret=new_secret(),
     )
     with tempfile.TemporaryDirectory(prefix="suite-") as name:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from nodes.protocol import StatementResult, Value
@@ -117,7 +117,9 @@ class MemorySession:
     def wants(self, severity: str) -> bool:
         return self._settings.wants(severity)
 
-    def rebase_settings(self) -> None:
+    async def configure(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            await self.run([Execution(await self.prepare(text), (), ())])
         self._settings = self._settings.rebased()
 
     def note_failure(self) -> None:
