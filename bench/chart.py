@@ -18,7 +18,7 @@ __all__ = ["chart"]
 WIDTH: Final = 860
 LEFT: Final = 300
 """Of the bars: names stand before them."""
-RIGHT: Final = 150
+RIGHT: Final = 190
 ROW: Final = 20
 HEAD: Final = 26
 _COLOURS: Final = ("#2563a8", "#c2571a", "#3f8f4f", "#8a4fa8", "#8a7a1a", "#1a8a8a", "#777777")
@@ -37,7 +37,7 @@ def chart(title: str, figure: str, lines: Sequence[Line]) -> str:
     drawn = [line for line in lines if figure in line.figures]
     top = max((line.figures[figure].most for line in drawn), default=1) or 1
     colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(_names(drawn))}
-    parts, y = [text(10, 18, f"{title}: {figure}", "t b")], HEAD + 4.0
+    parts, y = [text(10, 18, f"{title}: {figure.replace('_', ' ')}", "t b")], HEAD + 4.0
     scale = (WIDTH - LEFT - RIGHT) / top
     for case, group in groupby(drawn, key=lambda line: line.case):
         y += HEAD

@@ -25,7 +25,15 @@ from bench.costs import Costs, costs_of, forget_peaks, peak_memory_mb, spent
 from bench.question import Setting
 from tests.suites.postgres import find_programs
 
-__all__ = ["Figures", "RunFailed", "fill", "pgbench", "pgbench_words", "python_client"]
+__all__ = [
+    "Figures",
+    "RunFailed",
+    "fill",
+    "pgbench",
+    "pgbench_words",
+    "python_client",
+    "why_it_ended",
+]
 
 Figures = dict[str, float]
 
@@ -77,11 +85,26 @@ async def python_client(
                 await process.wait()
         if not found:
             errors.seek(0)
-            raise RunFailed(errors.read().decode(errors="replace") or "it was told to end")
+            raise RunFailed(why_it_ended(errors.read().decode(errors="replace")))
     operations, cost = int(found.pop("operations")), spent(before, after)
     cost.cpu_s["client"] = found.pop("client_cpu_s")
     cost.system_s["client"] = found.pop("client_system_s")
     return found | _costs(cost, memory, operations)
+
+
+def why_it_ended(said: str) -> str:
+    """One line of what a Python client said at its end: the last exception with its message,
+    without the way to it and what its tasks said after it; or the last line, if none was raised.
+    """
+    _before, is_raised, after = said.rpartition("Traceback (most recent call last):\n")
+    lines = after.splitlines()
+    if is_raised:
+        first = next((n for n, line in enumerate(lines) if line and line[0] != " "), 0)
+        ends = (n for n, line in enumerate(lines) if line.startswith("Task "))
+        lines = lines[first : next(ends, None)]
+    else:
+        lines = lines[-1:]
+    return " ".join(" ".join(lines).split()) or "it was told to end"
 
 
 def _costs(cost: Costs, memory: dict[str, float], operations: int) -> Figures:

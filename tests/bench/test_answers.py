@@ -19,6 +19,7 @@ from bench.costs import costs_of, forget_peaks, memory_mb, peak_memory_mb, spent
 from bench.page import flame_name, kept, page, tables
 from bench.question import Answer, Line, Measured, Question, Setting, Verdict, against, line_of
 from bench.questions import NAMES, questions
+from bench.runs import why_it_ended
 
 RUNS = [
     {"per_second": 100.0, "cpu_us": 10.0, "cpu_us router": 6.0, "client_share": 0.2},
@@ -70,6 +71,34 @@ def test_a_ratio_is_of_medians_and_says_when_a_client_bounds_it() -> None:
 def test_who_did_not_take_part_is_compared_with_nobody() -> None:
     missing = ("other", "1 client")
     assert not against(LINES, "", "per_second", ("a & b", "1 client"), missing, ">=", 1)
+
+
+REFUSED = """\
+warned of something
+Traceback (most recent call last):
+  File "load.py", line 1, in <module>
+    await one()
+    ^^^^^
+asyncpg.exceptions.TooManyConnectionsError: the router is full
+HINT:  Try again later.
+Task was destroyed but it is pending!
+task: <Task pending name='Task-446'>
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (
+            REFUSED,
+            "asyncpg.exceptions.TooManyConnectionsError: the router is full HINT: Try again later.",
+        ),
+        ("one line\nCannot connect.\n", "Cannot connect."),
+        ("", "it was told to end"),
+    ],
+)
+def test_a_client_that_failed_is_said_in_one_line(said: str, why: str) -> None:
+    assert why_it_ended(said) == why
 
 
 @pytest.mark.parametrize(("sign", "met"), [("<=", False), (">=", True)])
