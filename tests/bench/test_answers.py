@@ -163,7 +163,7 @@ def test_a_drawing_has_a_bar_for_each_line_in_proportion() -> None:
     widths = [float(bar.attrib["width"]) for bar in bars]
     assert widths[0] / widths[1] == pytest.approx(0.5, abs=0.01)
     words = "".join(element.text or "" for element in root.iter())
-    assert "How <fast>?: per_second" in words
+    assert "How <fast>?: per second" in words
     assert "150 (100 to 300)" in words
 
 
