@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from shardrouter import syntax
 from shardrouter.catalog import Table
 from shardrouter.conflicts import reads
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.planned import ResultColumn
 from shardrouter.query import listed
-from shardrouter.relations import Statement, relation_of
+from shardrouter.relations import Relation, Statement, relation_of
 from shardrouter.translate import Scope
-from shardrouter.typed import quote
+from shardrouter.typed import Typed, quote
 
 __all__ = ["returning_clause"]
 
@@ -35,7 +37,7 @@ def returning_clause(
         return "", ()
     inner = len(statement.scopes) + 1
     scope = Scope(statement)
-    relation = relation_of(table, name.alias, 0, prefix=f"{quote(table.name)}.")
+    relation, bare = _as_nullable(relation_of(table, name.alias, 0, prefix=f"{quote(table.name)}."))
     scope.show(relation, 0)
     scope.shown = list(relation.fields)
     scope.clause = "RETURNING"
@@ -57,4 +59,22 @@ def returning_clause(
         ResultColumn(item.name, value.type.oid, value.modifier)
         for item, value in zip(found, typed, strict=True)
     )
-    return f" RETURNING {', '.join(value.sql for value in typed)}", columns
+    return f" RETURNING {', '.join(bare.get(value.sql, value.sql) for value in typed)}", columns
+
+
+def _as_nullable(relation: Relation) -> tuple[Relation, dict[str, str]]:
+    """The relation, each column that may be NULL in a function of it, and which column each of
+    these texts is.
+
+    In RETURNING SQLite 3.40 asks of the table's first column whether a column can be NULL:
+    if that is NOT NULL, `c IS NULL` is false and `c IN (1, 2, NULL)` true of any other too."""
+    bare: dict[str, str] = {}
+    fields: list[tuple[str, Typed]] = []
+    assert relation.table is not None
+    for (label, field), column in zip(relation.fields, relation.table.columns, strict=True):
+        if not column.not_null:
+            text = f"coalesce({field.sql}, NULL)"
+            bare[text] = field.sql
+            field = replace(field, sql=text)
+        fields.append((label, field))
+    return replace(relation, fields=tuple(fields)), bare
