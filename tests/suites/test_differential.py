@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.suites.compatibility import PAGE, supported_in
 from tests.suites.differential.comparison import difference, explained, is_refusal
-from tests.suites.differential.constructs import EXPRESSIONS, SIMPLEST
+from tests.suites.differential.constructs import EXPRESSIONS, OIDS, SIMPLEST
 from tests.suites.differential.grammar import Grammar, Made
 from tests.suites.differential.over_shards import OverShards
 from tests.suites.differential.pair import Pair, running_pair, running_shards
@@ -27,7 +27,7 @@ from tests.suites.differential.programs import (
 )
 from tests.suites.differential.statements import STATEMENTS
 from tests.suites.differential.sweep import Sweep, subjects
-from tests.suites.differential.trees import leaf, listed, render, smaller, tags, template
+from tests.suites.differential.trees import Parameter, leaf, listed, render, smaller, tags, template
 from tests.suites.differential.worker import LENGTH_OVER_SHARDS, Found, Share, _behind, all_worked
 from tests.suites.pgclient import Answer, Column
 from tests.suites.postgres import PostgresMissing, find_programs
@@ -150,6 +150,30 @@ def test_what_the_planner_alone_does_is_explained_if_explain_does_it(
     table = Made(template("CREATE TABLE p (c varchar(3), n numeric(8,2))"))
     found = Difference((table, Made(template(text))), what)
     assert bool(reason_of(pair, found)) is is_explained
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        # It is planned with the parameter's value before it may not write.
+        ("INSERT INTO p VALUES (1) RETURNING 1 / ({} - 5)", "the planner"),
+        # A row would be needed.
+        ("INSERT INTO p SELECT 1 FROM p WHERE 1 / (k - k * {}) = 1", ""),
+    ],
+)
+def test_what_the_planner_does_before_a_transaction_may_not_write(
+    pair: Pair, text: str, why: str
+) -> None:
+    five = leaf("5", "int4", parameter=Parameter("5", OIDS["int4"]))
+    program = (
+        Made(template("CREATE TABLE p (k int)")),
+        Made(template("BEGIN READ ONLY")),
+        Made(template(text, five), is_prepared=True),
+    )
+    what = "error: 25006 (cannot execute INSERT in a read-only transaction) instead of 22012 (a)"
+    assert reason_of(pair, Difference(program, what)) == why
+    pair.both("ROLLBACK")
 
 
 KEYED = (

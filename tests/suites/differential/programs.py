@@ -26,7 +26,8 @@ from tests.suites.pgclient import Answer, Client, Gone
 _SQLSTATE = re.compile(r"\b[0-9A-Z]{5}(?= \()")
 
 _FOR_NO_ROW: Final = re.compile(
-    r"error: (?:SELECT|UPDATE|DELETE|INSERT 0) 0 instead of (?P<sqlstate>(?:22|54)...) "
+    r"error: (?:(?:SELECT|UPDATE|DELETE|INSERT 0) 0|25006 \(cannot execute .*?\)) instead of "
+    r"(?P<sqlstate>(?:22|54)...) "
 )
 
 _FOR_EVERY_KEY: Final = """
@@ -212,7 +213,8 @@ def reason_of(pair: Pair, found: Difference) -> str:
 
 def _is_the_planners(pair: Pair, found: Difference) -> bool:
     """Whether PostgreSQL's planner alone makes it (see `comparison.UNPROMISED`): EXPLAIN of what
-    fails there for no row fails alike; what is described there, unplanned, has our columns."""
+    fails there for no row, or before it may not write, fails alike; what is described there,
+    unplanned, has our columns."""
     *before, last = found.program
     sql, parameters = render(last.tree, apart=last.is_prepared)
     types = [parameter.oid for parameter in parameters]
