@@ -164,8 +164,10 @@ def _quoted(node: syntax.Call, scope: Scope) -> Typed:
     if len(node.arguments) != 1:
         raise _none_such(node)
     typed = scope.take(node.arguments[0], TEXT)
-    # As by a cast, which leaves out the blanks of a char(n).
-    text = implicit(typed, TEXT).sql if typed.type is BPCHAR else as_text(typed)
+    # As by a cast, which leaves out the blanks of a char(n) and writes truth values out.
+    cast = casts.find(typed.type, TEXT, Context.EXPLICIT)
+    is_other = typed.type in (BPCHAR, BOOLEAN) and cast is not None
+    text = converted(typed, cast).sql if is_other and cast is not None else as_text(typed)
     return Typed(f"pg_{node.name}({text})", TEXT)
 
 
