@@ -140,9 +140,9 @@ async def running_up(
 ) -> AsyncIterator[Up]:
     """`shardrouter up` in a new directory; with /metrics or without."""
     port, page = free_ports(2)
-    shape = ("--nodes", str(nodes), "--shards", str(shards), "--replicas", str(replicas))
+    shape = ["--nodes", str(nodes), "--shards", str(shards), "--replicas", str(replicas)]
     if metrics:
-        shape = (*shape, "--metrics-port", str(page))
+        shape += ["--metrics-port", str(page)]
     log = directory.with_name(f"{directory.name}.log")
     with log.open("wb") as errors:
         up = await asyncio.create_subprocess_exec(
