@@ -60,6 +60,8 @@ class Up:
     """Process id."""
     nodes: dict[str, int]
     """Name -> process id."""
+    pages: tuple[str, ...] = ()
+    """The URLs of the nodes' /metrics, if they were asked for."""
 
 
 def new_config(
@@ -134,11 +136,13 @@ def _at_port(dsn: str, port: int) -> str:
 
 @asynccontextmanager
 async def running_up(
-    directory: Path, *, shards: int = 1, nodes: int = 3, replicas: int = 3
+    directory: Path, *, shards: int = 1, nodes: int = 3, replicas: int = 3, metrics: bool = False
 ) -> AsyncIterator[Up]:
-    """`shardrouter up` in a new directory."""
-    [port] = free_ports(1)
-    shape = ("--nodes", str(nodes), "--shards", str(shards), "--replicas", str(replicas))
+    """`shardrouter up` in a new directory; with /metrics or without."""
+    port, page = free_ports(2)
+    shape = ["--nodes", str(nodes), "--shards", str(shards), "--replicas", str(replicas)]
+    if metrics:
+        shape += ["--metrics-port", str(page)]
     log = directory.with_name(f"{directory.name}.log")
     with log.open("wb") as errors:
         up = await asyncio.create_subprocess_exec(
@@ -155,7 +159,13 @@ async def running_up(
         dsn = (directory / "dsn").read_text().strip() + WITHOUT_TLS
         config = load_cluster(directory / "cluster.toml")
         statuses = await node_statuses(config, timeout=5)
-        yield Up(dsn, up.pid, {node: status.pid for node, status in statuses.items() if status})
+        addresses = [node.metrics for node in config.nodes.values() if node.metrics]
+        yield Up(
+            dsn,
+            up.pid,
+            {node: status.pid for node, status in statuses.items() if status},
+            tuple(f"http://{address}/metrics" for address in addresses),
+        )
     finally:
         if up.returncode is None:
             up.terminate()

@@ -56,6 +56,8 @@ class Started:
     """Where its data is."""
     cluster_id: str = "-"
     """What nodes want to hear from who talks to them without a router."""
+    pages: tuple[str, ...] = ()
+    """The URLs of its nodes' /metrics, if it was started with them."""
 
     @property
     def speaks_sql(self) -> bool:
@@ -74,19 +76,20 @@ class Contestant:
 
 
 @asynccontextmanager
-async def _up(directory: Path, name: str, shards: int) -> AsyncIterator[Started]:
-    async with running_up(directory / "cluster", shards=shards) as up:
+async def _up(directory: Path, name: str, shards: int, metrics: bool) -> AsyncIterator[Started]:
+    async with running_up(directory / "cluster", shards=shards, metrics=metrics) as up:
         data = tuple(directory / "cluster" / node / "data" for node in up.nodes)
-        yield Started(name, up.dsn, {"router": up.router, **up.nodes}, data)
+        roots = {"router": up.router, **up.nodes}
+        yield Started(name, up.dsn, roots, data, pages=up.pages)
 
 
-def ours(shards: int = 1, name: str = "shardrouter") -> Contestant:
+def ours(shards: int = 1, name: str = "shardrouter", *, metrics: bool = False) -> Contestant:
     """This database, with three nodes and three replicas of all."""
     return Contestant(
         name,
         f"{shards} shard{'s' if shards > 1 else ''} of 3 replicas: log fsynced by a majority, "
         "exactly once, applied to SQLite",
-        lambda directory: _up(directory, name, shards),
+        lambda directory: _up(directory, name, shards, metrics),
     )
 
 

@@ -51,6 +51,8 @@ _TITLES: Final = {
     "disk_bytes": "disk bytes each",
     "wire_bytes": "loopback bytes each",
     "peak_memory_mb": "peak memory MB",
+    "entry_writes": "writes in an entry of a log",
+    "commit_entries": "entries in a COMMIT with its fsync",
 }
 
 

@@ -233,6 +233,8 @@ def _text(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
     if not is_ordered:
         for key in node.order:
             scope.expression(key.expression)  # the order of rows does not matter to the others
+        if node.distinct and node.order:
+            ordered_aggregates.require_listed(node, scope)
     if node.name == "count":
         return _count(node, scope), BIGINT
     if node.star:

@@ -164,8 +164,9 @@ def _quoted(node: syntax.Call, scope: Scope) -> Typed:
     if len(node.arguments) != 1:
         raise _none_such(node)
     typed = scope.take(node.arguments[0], TEXT)
-    # As by a cast, which leaves out the blanks of a char(n).
-    text = implicit(typed, TEXT).sql if typed.type is BPCHAR else as_text(typed)
+    # As by a cast, which leaves out the blanks of a char(n) and says true, not t.
+    cast = casts.find(typed.type, TEXT, Context.EXPLICIT)
+    text = converted(typed, cast).sql if cast is not None else as_text(typed)
     return Typed(f"pg_{node.name}({text})", TEXT)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from shardrouter import syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.operators import require_operator
-from shardrouter.outputs import Outputs, item_types, leave_open
+from shardrouter.outputs import Outputs, SetOperation, item_types, leave_open
 from shardrouter.relations import CommonTable
 from shardrouter.translate import Scope
 from shardrouter.typed import Typed
-from shardrouter.types import Type
+from shardrouter.types import Type, is_text, shown
 
 __all__ = ["with_clause"]
 
@@ -41,6 +41,41 @@ def with_clause(tables: Sequence[syntax.CommonTable], *, recursive: bool, scope:
     if not texts:
         return ""
     return f"WITH {'RECURSIVE ' if is_recursive else ''}{', '.join(texts)} "
+
+
+def _require_same_types(name: str, first: Outputs, step: Outputs, position: int) -> None:
+    """What the recursion adds may be of another type if UNION makes it that of the columns, which
+    were there before it was known. Raises StatementError 42804."""
+    both = SetOperation("UNION", first, step)
+    for i, (mine, kind, own, modifier) in enumerate(
+        zip(item_types(first), item_types(both), first.modifiers, both.modifiers, strict=True)
+    ):
+        if kind is not mine or modifier != own:
+            raise StatementError(
+                f'recursive query "{name}" column {i + 1} has type {shown(mine, own)} in '
+                f"non-recursive term but type {shown(kind, modifier)} overall",
+                sqlstate="42804",
+                position=position,
+                hint="Cast the output of the non-recursive term to the correct type.",
+            )
+
+
+def _require_same_collations(step: syntax.Select, kinds: Sequence[Type]) -> None:
+    """PostgreSQL refuses what would give a column another collation than it began with (42P21);
+    here COLLATE in the step is refused without looking at what it is beside. Raises
+    NotSupported."""
+    for item, kind in zip(step.items, kinds, strict=False):
+        if not isinstance(item, syntax.SelectItem) or not is_text(kind.element or kind):
+            continue
+        if isinstance(item.expression, syntax.ParameterReference):
+            continue  # nothing tells its type: 42P18
+        found = next(syntax.collations(item.expression), None)
+        if found is not None:
+            raise NotSupported(
+                "COLLATE in a recursive term is not supported",
+                position=syntax.position_of(found),
+                hint="Write it in the query that reads the recursive one.",
+            )
 
 
 def _head(text: str, columns: Sequence[tuple[str, Typed]]) -> str:
@@ -121,16 +156,8 @@ def _recursive(table: syntax.CommonTable, text: str, scope: Scope) -> str:
             sqlstate="42601",
             position=table.name.position,
         )
-    for i, (mine, other) in enumerate(zip(kinds, step.kinds, strict=True)):
-        if other is not None and other is not mine:
-            raise StatementError(
-                f'recursive query "{name}" column {i + 1} has type {mine.name} in non-recursive '
-                f"term but type {other.name} overall",
-                sqlstate="42804",
-                position=table.name.position,
-                hint="Cast the output of the non-recursive term to the correct type.",
-            )
-    leave_open(step, kinds)
+    _require_same_types(name, first, step, table.name.position)
+    _require_same_collations(right, kinds)
     word = "UNION ALL" if query.all else "UNION"
     distinct = not query.all
     if distinct:

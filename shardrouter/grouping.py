@@ -5,6 +5,7 @@ from __future__ import annotations
 from shardrouter import syntax
 from shardrouter.errors import StatementError
 from shardrouter.operators import require_operator
+from shardrouter.ordering import place_of
 from shardrouter.translate import Scope
 from shardrouter.typed import Typed, collated
 from shardrouter.types import TEXT
@@ -26,14 +27,14 @@ def group_clause(node: syntax.Select, scope: Scope) -> str:
     for expression in node.group:
         found = _meant(expression, node, scope)
         typed = shown = scope.take(found, TEXT)
-        if scope.split is not None and typed.operand is None:
+        if scope.split is not None and typed.constant is None:
             shown = scope.split.group(typed)
         if found is not expression and not scope.is_open(found):
             meant[id(found)] = shown
         require_operator("an equality", typed.type, syntax.position_of(expression))
         grouped[typed.sql] = shown
         # A number would be a position to SQLite.
-        texts.append("NULL" if typed.operand is not None else collated(shown))
+        texts.append("NULL" if typed.constant is not None else collated(shown))
     scope.clause = ""
     scope.loose.clear()
     scope.grouped = grouped
@@ -68,24 +69,10 @@ def _null_the_others(node: syntax.Select, grouping: syntax.Grouping, scope: Scop
 
 def _meant(expression: syntax.Expression, node: syntax.Select, scope: Scope) -> syntax.Expression:
     """A bare number is a position; a bare name is a column first and an item's name second."""
-    if isinstance(expression, syntax.StringLiteral):
-        raise StatementError(
-            "non-integer constant in GROUP BY", sqlstate="42601", position=expression.position
-        )
-    if isinstance(expression, syntax.NumberLiteral):
-        text = expression.text
-        if not text.isdigit():
-            raise StatementError(
-                "non-integer constant in GROUP BY", sqlstate="42601", position=expression.position
-            )
-        items = _expressions(node, scope)
-        if len(text) > 6 or not 1 <= int(text) <= len(items):
-            raise StatementError(
-                f"GROUP BY position {text} is not in select list",
-                sqlstate="42P10",
-                position=expression.position,
-            )
-        return items[int(text) - 1]
+    items = _expressions(node, scope)
+    place = place_of(expression, "GROUP BY", len(items))
+    if place is not None:
+        return items[place]
     if (
         isinstance(expression, syntax.ColumnReference)
         and expression.table is None

@@ -190,14 +190,11 @@ def _times() -> Iterator[Operator]:
     yield Operator("+", INTEGER, DATE, DATE, sql="pg_add_date_int4({1}, {0})")
     yield Operator("+", DATE, TIME, TIMESTAMP, "pg_add_date_time")
     yield Operator("+", TIME, DATE, TIMESTAMP, sql="pg_add_date_time({1}, {0})")
-    stamp = "pg_cast_timestamp_date"
     for symbol, name in (("+", "add"), ("-", "sub")):
-        moved = f"pg_{name}_timestamp_interval"
-        yield Operator(symbol, DATE, INTERVAL, TIMESTAMP, sql=f"{moved}({stamp}({{0}}), {{1}})")
+        yield Operator(symbol, DATE, INTERVAL, TIMESTAMP, f"pg_{name}_date_interval")
         yield Operator(symbol, TIME, INTERVAL, TIME, f"pg_{name}_time_interval")
         yield Operator(symbol, INTERVAL, INTERVAL, INTERVAL, f"pg_{name}_interval")
-    moved = f"pg_add_timestamp_interval({stamp}({{1}}), {{0}})"
-    yield Operator("+", INTERVAL, DATE, TIMESTAMP, sql=moved)
+    yield Operator("+", INTERVAL, DATE, TIMESTAMP, sql="pg_add_date_interval({1}, {0})")
     yield Operator("+", INTERVAL, TIME, TIME, sql="pg_add_time_interval({1}, {0})")
     yield Operator("-", TIME, TIME, INTERVAL, "pg_sub_time")
     yield Operator("-", None, INTERVAL, INTERVAL, "pg_neg_interval")

@@ -17,7 +17,7 @@ from shardrouter.types import DOUBLE, INTERVAL, JSON, JSONB, NUMERIC, TEXT, Type
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
 
-__all__ = ["FUNCTIONS", "call", "in_order"]
+__all__ = ["FUNCTIONS", "call", "in_order", "require_listed"]
 
 _JSON: Final = frozenset({"json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg"})
 _WITHIN: Final = frozenset({"percentile_cont", "percentile_disc", "mode"})
@@ -27,6 +27,21 @@ FUNCTIONS: Final = _JSON | _WITHIN
 
 def call(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
     return _within(node, scope) if node.name in _WITHIN else _json(node, scope)
+
+
+def require_listed(node: syntax.Call, scope: Scope) -> None:
+    """Of an aggregate with DISTINCT: what its rows are sorted by is one of its arguments. Raises
+    StatementError 42P10."""
+    own = {scope.take(argument, TEXT).sql for argument in node.arguments}
+    for key in node.order:
+        # What has no type yet is another one than an argument that has got its own.
+        is_open = isinstance(key.expression, syntax.StringLiteral | syntax.NullLiteral)
+        if is_open or scope.take(key.expression, TEXT).sql not in own:
+            raise StatementError(
+                "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list",
+                sqlstate="42P10",
+                position=syntax.position_of(key.expression),
+            )
 
 
 def in_order(node: syntax.Call, function: str, arguments: Sequence[Typed], scope: Scope) -> str:
@@ -39,13 +54,7 @@ def in_order(node: syntax.Call, function: str, arguments: Sequence[Typed], scope
     ways = [_way(typed.type, key.descending, key.nulls_first) for typed, key in keys]
     texts = [typed.sql for typed, _ in keys]
     if node.distinct:
-        own = [argument.sql for argument in arguments]
-        if any(text not in own for text in texts):
-            raise StatementError(
-                "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list",
-                sqlstate="42P10",
-                position=syntax.position_of(node.order[0].expression),
-            )
+        require_listed(node, scope)
         for argument in arguments:  # rows that are equal in all of them are one
             if argument.sql not in texts:
                 texts.append(argument.sql)

@@ -7,10 +7,11 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.operators import require_operator
 from shardrouter.outputs import Item, Rows, Selected, SetOperation, item_types
 from shardrouter.translate import Scope
-from shardrouter.typed import Typed, collated
+from shardrouter.typed import Typed, collated, number
+from shardrouter.types import INTEGER
 from shardrouter.windows import direction
 
-__all__ = ["SortedBy", "names_ordered", "order_text", "sort_keys", "sorted_by"]
+__all__ = ["SortedBy", "names_ordered", "order_text", "place_of", "sort_keys", "sorted_by"]
 
 SortedBy = tuple[syntax.SortKey, Typed, int | None]
 """A sort key, its expression, and if it is one of the select list's items, its index."""
@@ -22,9 +23,9 @@ def names_ordered(tail: syntax.Tail, outputs: Rows | SetOperation) -> str:
     kinds = item_types(outputs)
     for key in tail.order:
         node = key.expression
-        index = None
-        if isinstance(node, syntax.NumberLiteral | syntax.StringLiteral):
-            index = _ordinal(node, len(outputs.names))
+        index = place_of(node, "ORDER BY", len(outputs.names))
+        if index is not None:
+            pass
         elif isinstance(node, syntax.ColumnReference) and node.table is None:
             found = [i for i, name in enumerate(outputs.names) if name == node.name]
             if len(found) > 1:
@@ -51,19 +52,30 @@ def names_ordered(tail: syntax.Tail, outputs: Rows | SetOperation) -> str:
     return f" ORDER BY {', '.join(keys)}" if keys else ""
 
 
-def sort_keys(order: tuple[syntax.SortKey, ...], items: list[Item], scope: Scope) -> list[SortedBy]:
+def sort_keys(
+    order: tuple[syntax.SortKey, ...],
+    items: list[Item],
+    scope: Scope,
+    *,
+    clause: str = "ORDER BY",
+    listed: bool = False,
+) -> list[SortedBy]:
     """Each sort key with its expression and, if it is one of the list's items, its index.
 
     As SQL-92 has it a bare name is an item's name first and a column second, a bare integer
-    is a position; inside an expression a name is always a column.
+    is a position; inside an expression a name is always a column. If they have to be `listed`, as
+    DISTINCT has it, each is one of the items; a constant sorts nothing, and is left out.
     """
     found: list[SortedBy] = []
+    unlisted: syntax.Expression | None = None
     for key in order:
         expression = key.expression
-        index: int | None = None
-        if isinstance(expression, syntax.NumberLiteral | syntax.StringLiteral):
-            index = _ordinal(expression, len(items))
-        elif isinstance(expression, syntax.ColumnReference) and expression.table is None:
+        index = place_of(expression, clause, len(items))
+        if (
+            index is None
+            and isinstance(expression, syntax.ColumnReference)
+            and expression.table is None
+        ):
             index = _by_name(expression, items)
         if index is None:
             typed = scope.expression(expression)
@@ -74,9 +86,16 @@ def sort_keys(order: tuple[syntax.SortKey, ...], items: list[Item], scope: Scope
         else:
             typed = items[index].taken(None)
         require_operator("an ordering", typed.type, syntax.position_of(expression))
-        if typed.operand is not None:
-            continue  # a constant orders nothing
-        found.append((key, typed, index))
+        if index is None and unlisted is None:
+            unlisted = expression
+        if typed.constant is None:  # SQLite would take a number for a position
+            found.append((key, typed, index))
+    if listed and unlisted is not None:
+        raise StatementError(
+            "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+            sqlstate="42P10",
+            position=syntax.position_of(unlisted),
+        )
     return found
 
 
@@ -84,18 +103,32 @@ def _same(item: Item, typed: Typed) -> bool:
     return item.typed is not None and item.typed.sql == typed.sql
 
 
-def _ordinal(node: syntax.NumberLiteral | syntax.StringLiteral, count: int) -> int:
-    if isinstance(node, syntax.StringLiteral) or not node.text.isdigit():
+def place_of(node: syntax.Expression, clause: str, count: int) -> int | None:
+    """The index of the item that a bare constant in ORDER BY, GROUP BY or DISTINCT ON stands for;
+    None of what is no bare constant. Raises StatementError 42601, 42P10."""
+    match node:
+        case syntax.NumberLiteral(text=text):
+            pass
+        case syntax.Negation(operand=syntax.NumberLiteral(text=text)):
+            text = f"-{text}"
+        case syntax.StringLiteral(collated=False) | syntax.NullLiteral(collated=False):
+            text = ""
+        case syntax.BooleanLiteral():
+            text = ""
+        case _:
+            return None
+    position = syntax.position_of(node)
+    if not text.removeprefix("-").isdigit() or number(text).type is not INTEGER:
         raise StatementError(
-            "non-integer constant in ORDER BY", sqlstate="42601", position=node.position
+            f"non-integer constant in {clause}", sqlstate="42601", position=position
         )
-    if len(node.text) > 6 or not 1 <= int(node.text) <= count:
+    if not 1 <= int(text) <= count:
         raise StatementError(
-            f"ORDER BY position {node.text} is not in select list",
+            f"{clause} position {int(text)} is not in select list",
             sqlstate="42P10",
-            position=node.position,
+            position=position,
         )
-    return int(node.text) - 1
+    return int(text) - 1
 
 
 def _by_name(node: syntax.ColumnReference, items: list[Item]) -> int | None:

@@ -222,21 +222,19 @@ class _Rewriting:
                     break
             else:
                 length = []
+        is_literal = token.text in _LITERAL_TYPES or name != token.text
+        if not length and is_literal and self._is_length(at) and self._is_string(at + 3):
+            length = list(self._tokens[at : at + 3])  # timestamp(0) '...'
+            at += 3
         brackets = 0
         is_cast = bool(self._out) and self._out[-1].is_mark("::")
         is_type = is_cast or (bool(self._out) and self._out[-1].is_word("as"))
         while size := self._brackets(at, may_have_size=is_type or brackets > 0):
             brackets, at = brackets + 1, at + size
         following = self._tokens[at] if at < len(self._tokens) else None
-        if (
-            following is not None
-            and following.kind is Kind.STRING
-            and not length
-            and (token.text in _LITERAL_TYPES or name != token.text)
-            and not is_cast
-        ):
+        if following is not None and following.kind is Kind.STRING and is_literal and not is_cast:
             mark = _as(token, Kind.MARK, "::")
-            self._out += [following, mark, _as(token, Kind.WORD, name + "[]" * brackets)]
+            self._out += [following, mark, _as(token, Kind.WORD, name + "[]" * brackets), *length]
             self._at = at + 1
             return True
         if at == self._at + 1:
@@ -244,6 +242,19 @@ class _Rewriting:
         self._out += [_as(token, Kind.WORD, name + "[]" * brackets), *length]
         self._at = at
         return True
+
+    def _is_length(self, at: int) -> bool:
+        """Whether `(3)` is there."""
+        found = self._tokens[at : at + 3]
+        return (
+            len(found) == 3
+            and found[0].is_mark("(")
+            and found[1].kind is Kind.NUMBER
+            and found[2].is_mark(")")
+        )
+
+    def _is_string(self, at: int) -> bool:
+        return at < len(self._tokens) and self._tokens[at].kind is Kind.STRING
 
     def _brackets(self, at: int, *, may_have_size: bool) -> int:
         """How many tokens `[]` or `[3]` are there; PostgreSQL takes no notice of the size. Behind

@@ -163,7 +163,7 @@ def unlimited(node: syntax.Select, scope: Scope) -> tuple[Selected, list[SortedB
     scope.form = Form(node, tuple(items))
     outputs = Selected(items, body=body + group)
     outputs.is_group = node.grouping is not None and not node.group
-    keys = sort_keys(node.tail.order, items, scope)
+    keys = sort_keys(node.tail.order, items, scope, listed=node.distinct is True)
     check_grouping(node, scope)
     if rows and (node.group or scope.aggregates or scope.has_windows):
         raise NotSupported(
@@ -177,13 +177,6 @@ def unlimited(node: syntax.Select, scope: Scope) -> tuple[Selected, list[SortedB
         for item in items:
             if item.typed is not None:
                 require_operator("an equality", item.typed.type)
-        for key, typed, index in keys:
-            if index is None and typed.operand is None:
-                raise StatementError(
-                    "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
-                    sqlstate="42P10",
-                    position=syntax.position_of(key.expression),
-                )
     return outputs, keys
 
 

@@ -46,6 +46,7 @@ def rank(
             tuple(syntax.SortKey(part, False, False) for part in node.distinct),
             outputs.items,
             scope,
+            clause="DISTINCT ON",
         )
         on = [collated(typed) for _, typed, _ in first]
         _check_distinct_on([typed.sql for _, typed, _ in first], keys)

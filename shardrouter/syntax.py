@@ -7,6 +7,7 @@ offset, in characters, of the thing in the statement's text, 0 if unknown.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from shardrouter.quick_dataclasses import dataclass
@@ -22,6 +23,7 @@ __all__ = [
     "ColumnReference",
     "TypeCast",
     "Collated",
+    "collations",
     "Negation",
     "Prefix",
     "Binary",
@@ -97,10 +99,11 @@ class TableName:
 
 @dataclass(frozen=True)
 class StringLiteral:
-    """Of unknown type until it meets a typed operand."""
+    """Of unknown type until it meets a typed operand, also with COLLATE behind it (`collated`)."""
 
     value: str
     position: int = 0
+    collated: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class BooleanLiteral:
 
 @dataclass(frozen=True)
 class NullLiteral:
-    pass
+    collated: bool = False
 
 
 @dataclass(frozen=True)
@@ -402,6 +405,20 @@ def position_of(node: Expression) -> int:
             return position_of(node.left)
         case _:
             return node.position
+
+
+def collations(node: object) -> Iterator[Expression]:
+    """What in an expression has COLLATE behind it, outside of subqueries."""
+    if isinstance(node, tuple):
+        for part in node:
+            yield from collations(part)
+    elif isinstance(node, Collated | StringLiteral | NullLiteral | ParameterReference) and (
+        isinstance(node, Collated) or node.collated
+    ):
+        yield node
+    elif not isinstance(node, Select | Values | SetOperation):
+        for name in getattr(node, "__dataclass_fields__", ()):
+            yield from collations(getattr(node, name))
 
 
 # --------------------------------------------------------------------------- statements

@@ -455,7 +455,8 @@ class Scope(Names):
                 sqlstate="42804",
                 position=node.position,
             )
-        return typed
+        # In parentheses it is another text to DISTINCT and GROUP BY, and the same to SQLite.
+        return replace(typed, sql=f"({typed.sql})", column=None)
 
     def _cast(self, node: syntax.TypeCast) -> Typed:
         name = node.type
@@ -484,7 +485,11 @@ class Scope(Names):
             )
         if cast.asks_catalog:
             self.statement.ask_router()
-        return fitted(converted(operand, cast), modifier, Context.EXPLICIT)
+        found = fitted(converted(operand, cast), modifier, Context.EXPLICIT)
+        if found.modifier == modifier:
+            return found
+        # A cast to numeric takes the scale away, and is another expression than what it casts.
+        return Typed(f"({found.sql})", kind, constant=found.constant, is_late=found.is_late)
 
     def assign(self, node: syntax.Expression, column: Column, *, is_later: bool = False) -> Typed:
         """The value for a column, by PostgreSQL's assignment casts; `is_later`: what does not fit

@@ -89,6 +89,7 @@ class Prober:
         self._dials: set[asyncio.Task[None]] = set()
         self._readers: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._ended = False
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Prober:
@@ -98,7 +99,7 @@ class Prober:
                 listener = self._socket(host)
                 listener.bind((self._backend.address(host), 0))
                 endpoint = listener.getsockname()[:2]
-                server = await asyncio.start_server(self._serve, sock=listener)
+                server = await asyncio.start_server(self._accept, sock=listener)
                 stack.callback(server.close)
                 self._endpoints[host] = await self._backend.expose(host, PROBE_SERVICE, endpoint)
             for pair in self._backend.pairs:
@@ -296,12 +297,17 @@ class Prober:
         self._keep(asyncio.ensure_future(self._note_lines(reader, writer)))
         return writer
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """The far end of a probe connection: the first line says whose it is."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._keep(task)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """The far end of a probe connection. It is known before its task runs, which may be never
+        if everything ends now."""
+        if self._ended:
+            writer.close()
+            return
         self._writers.add(writer)
+        self._keep(asyncio.ensure_future(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What a far end gets: its first line says whose it is."""
         try:
             words = (await reader.readline()).decode().split()
             if len(words) != 3:
@@ -315,6 +321,8 @@ class Prober:
                 self._news.notify_all()
             if word.startswith(LINE_WORD):  # else it has served its purpose
                 await self._note_lines(reader, writer)
+        except ConnectionError:
+            return  # before it said whose it is
         finally:
             self._let_go(writer)
 
@@ -343,6 +351,7 @@ class Prober:
         task.add_done_callback(self._readers.discard)
 
     async def _end(self) -> None:
+        self._ended = True
         for dial in self._dials:
             dial.cancel()
         await asyncio.gather(*self._dials, return_exceptions=True)

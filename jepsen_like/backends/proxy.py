@@ -110,6 +110,7 @@ class Mesh:
         self._streams: set[_Stream] = set()
         self._dials: dict[_Stream, asyncio.Task[None]] = {}
         self._undialed: set[_Stream] = set()  # accepted, waiting for a heal
+        self.is_closed = False
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -279,6 +280,7 @@ class Mesh:
         self._undialed.discard(stream)
 
     async def close(self) -> None:
+        self.is_closed = True
         for server in self._servers:
             server.close()
         tasks = tuple(self._dials.values())
@@ -372,6 +374,9 @@ class _Stream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self.made_s = time.monotonic()
+        if self._mesh.is_closed:  # the kernel had accepted it before
+            self.abort()
+            return
         self._mesh.track(self)
         if self._is_accepted:
             self._mesh.accepted(self)

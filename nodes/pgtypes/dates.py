@@ -40,6 +40,7 @@ __all__ = [
     "days_of",
     "is_finite_timestamp",
     "month_length",
+    "timestamp_of_date",
     "timestamp_text",
     "within_timestamps",
 ]
@@ -305,7 +306,8 @@ def _days_between(a: Value, b: Value) -> int:
     return left - right
 
 
-def _timestamp_of_date(value: Value) -> int:
+def timestamp_of_date(value: Value) -> int:
+    """Midnight of a date. Raises 22008 for one that no timestamp reaches."""
     days = integer_of(value)
     if not _is_finite_date(days):
         return INFINITY if days > 0 else MINUS_INFINITY
@@ -339,7 +341,7 @@ def _time_of_timestamp(value: Value) -> Value:
 
 
 def _date_and_time(date: Value, time: Value) -> int:
-    stamp = _timestamp_of_date(date)
+    stamp = timestamp_of_date(date)
     return within_timestamps(stamp + integer_of(time)) if is_finite_timestamp(stamp) else stamp
 
 
@@ -376,7 +378,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_text_time": Function(1, lambda a: clock_text(integer_of(a))),
     "pg_text_timestamp": Function(1, lambda a: timestamp_text(integer_of(a))),
     "pg_text_timestamptz": Function(1, lambda a: timestamptz_text(integer_of(a))),
-    "pg_cast_timestamp_date": Function(1, _timestamp_of_date),
+    "pg_cast_timestamp_date": Function(1, timestamp_of_date),
     "pg_cast_date_timestamp": Function(1, _date_of_timestamp),
     "pg_cast_time_timestamp": Function(1, _time_of_timestamp),
     "pg_compare_timestamp_date": Function(2, _compared_with_date),

@@ -19,6 +19,7 @@ from nodes.pgtypes.dates import (
     days_of,
     is_finite_timestamp,
     month_length,
+    timestamp_of_date,
     within_timestamps,
 )
 from nodes.pgtypes.floats import float_of
@@ -455,6 +456,11 @@ def _moved(sign: int) -> Callable[[Value, Value], int]:
     return lambda a, b: _plus(integer_of(a), load_span(b), sign)
 
 
+def _date_moved(sign: int) -> Callable[[Value, Value], int]:
+    """A date too late for a timestamp is no error beside NULL."""
+    return lambda a, b: _plus(timestamp_of_date(a), load_span(b), sign)
+
+
 def _time_moved(sign: int) -> Callable[[Value, Value], int]:
     return lambda a, b: (integer_of(a) + sign * load_span(b).microseconds) % DAY_US
 
@@ -464,6 +470,12 @@ def _between(a: Value, b: Value) -> str:
     left, right = integer_of(a), integer_of(b)
     if not is_finite_timestamp(left) or not is_finite_timestamp(right):
         raise FunctionError("22008", "cannot subtract infinite timestamps")
+    if not -(2**63) <= left - right < 2**63:
+        raise FunctionError(
+            "0A000",
+            "the interval between these timestamps is not supported: PostgreSQL 15 turns it around",
+            hint="Use age().",
+        )
     days, clock = _divided(left - right, DAY_US)
     return _store(0, days, clock)
 
@@ -495,6 +507,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_div_interval": Function(2, _divided_by),
     "pg_add_timestamp_interval": Function(2, _moved(1)),
     "pg_sub_timestamp_interval": Function(2, _moved(-1)),
+    "pg_add_date_interval": Function(2, _date_moved(1)),
+    "pg_sub_date_interval": Function(2, _date_moved(-1)),
     "pg_add_time_interval": Function(2, _time_moved(1)),
     "pg_sub_time_interval": Function(2, _time_moved(-1)),
     "pg_sub_timestamp": Function(2, _between),

@@ -64,18 +64,20 @@ def _repeat(value: Value, count: Value) -> str:
 
 
 def _filling(fill: str, wanted: int) -> str:
-    return (fill * (wanted // len(fill) + 1))[:wanted] if fill and wanted > 0 else ""
+    """Nothing, however much is wanted, if there is nothing to fill with."""
+    if not fill or wanted <= 0:
+        return ""
+    _limited(wanted)
+    return (fill * (wanted // len(fill) + 1))[:wanted]
 
 
 def _lpad(value: Value, length: Value, fill: Value) -> str:
     text, wanted = _text(value), max(_integer(length), 0)
-    _limited(wanted)
     return _filling(_text(fill), wanted - len(text)) + text[:wanted]
 
 
 def _rpad(value: Value, length: Value, fill: Value) -> str:
     text, wanted = _text(value), max(_integer(length), 0)
-    _limited(wanted)
     return text[:wanted] + _filling(_text(fill), wanted - len(text))
 
 

@@ -130,10 +130,16 @@ def _bin(stride: Value, value: Value, origin: Value) -> int:
         raise FunctionError(
             "0A000", "timestamps cannot be binned into intervals containing months or years"
         )
-    step = span.days * DAY_US + span.microseconds
+    step = _within_64_bits(_within_64_bits(span.days * DAY_US) + span.microseconds)
     if step <= 0:
         raise FunctionError("22008", "stride must be greater than zero")
-    return start + (stamp - start) // step * step
+    return within_timestamps(start + _within_64_bits(stamp - start) // step * step)
+
+
+def _within_64_bits(microseconds: int) -> int:
+    if not -(1 << 63) <= microseconds < 1 << 63:
+        raise FunctionError("22008", "interval out of range")
+    return microseconds
 
 
 def _in_utc(zone: Value, value: Value) -> Value:

@@ -205,8 +205,11 @@ def _rest(number: int, by: int) -> int:
     return number - _toward_zero(number, by) * by
 
 
-def _number(value: int, width: int, part: Part) -> str:
-    sign = value < 0 and part.field != "DD"
+def _number(value: int, width: int, part: Part, whole: int | None = None) -> str:
+    """Wider by the sign of what `value` is the rest of, which the rest need not have. Days and
+    fractions have no more room for a sign."""
+    is_narrow = part.field.upper() in _NARROW
+    sign = (value if whole is None else whole) < 0 and not is_narrow
     text = str(value) if part.fills else f"{value:0{width + sign}d}"
     return text + _ordinal(text, part.ordinal)
 
@@ -233,7 +236,8 @@ def _shown(part: Part, moment: _Moment) -> str:
         return ""
     if upper in _NUMBERS:
         width, value = _NUMBERS[upper]
-        return _number(value(moment), width, part)
+        rest_of = _RESTS.get(upper)
+        return _number(value(moment), width, part, rest_of and rest_of(moment))
     match upper:
         case "MONTH":
             return _word(_month(moment), field, 9, part)
@@ -323,6 +327,15 @@ _NUMBERS: Final[Mapping[str, tuple[int, Callable[[_Moment], int]]]] = {
     "Q": (1, lambda m: _toward_zero(m.month - 1, 3) + 1),
     "J": (1, lambda m: m.fixed_date + JULIAN_OF_2000),
 }
+
+
+_NARROW: Final = frozenset({"DD", "MS", "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6"})
+
+_RESTS: Final[Mapping[str, Callable[[_Moment], int]]] = {
+    **dict.fromkeys(("HH12", "HH"), lambda m: m.hour),
+    **dict.fromkeys(("YYY", "YY"), lambda m: m.shown_year),
+}
+"""What some of them show the rest of."""
 
 
 def _iso_year(moment: _Moment) -> int:

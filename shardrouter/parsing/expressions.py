@@ -183,9 +183,9 @@ class Expressions(Walk, ABC):
         operand, kind = self.expression(node.this), self._type(node.args["to"])
         if kind.name != COLLATED:
             return syntax.TypeCast(operand, kind)
-        if isinstance(operand, syntax.StringLiteral | syntax.NullLiteral):
-            return operand
-        if isinstance(operand, syntax.ParameterReference):
+        if isinstance(
+            operand, syntax.StringLiteral | syntax.NullLiteral | syntax.ParameterReference
+        ):
             return replace(operand, collated=True)
         return syntax.Collated(operand, kind.position)
 

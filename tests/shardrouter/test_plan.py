@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nodes.pgtypes.numerics import numeric_modifier
 from nodes.protocol import Value
 from nodes.values import BOOL, FLOAT8, INT2, INT4, INT8, TEXT, canonical_key, slot_of
 from shardrouter.errors import RouterError, StatementError
@@ -23,6 +24,7 @@ from shardrouter.plan import (
 )
 from shardrouter.planned import OneShard, ResultColumn, Scatter
 from tests.shardrouter.catalogs import catalog_of
+from tests.shardrouter.planning import PlannedCluster
 from tests.shardrouter.transcript import replay
 
 TRANSCRIPTS = sorted((Path(__file__).parent.parent / "testdata" / "plan").glob("*.txt"))
@@ -422,3 +424,35 @@ def test_many_conditions_and_many_rows_are_fine() -> None:
     plan = make_plan(f"INSERT INTO t (id, b) VALUES {rows}", CATALOG)
     assert isinstance(plan, OneShard)
     assert len(plan.keys) == 1000
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize(
+    ("sql", "wanted"),
+    [
+        ("SELECT k FROM p ORDER BY $1, k DESC", [(3,), (2,), (1,)]),
+        ("SELECT k FROM p WHERE k = 2 ORDER BY $1 LIMIT 1", [(2,)]),
+        ("SELECT sum(k) FROM p GROUP BY $1", [(6,)]),
+        ("SELECT DISTINCT ON ($1) k FROM p ORDER BY $1, k", [(1,)]),
+        ("SELECT k FROM p WHERE k IN (SELECT 4 - k FROM p ORDER BY $1 LIMIT 9) AND k > 2", [(3,)]),
+    ],
+)
+def test_a_parameter_that_orders_nothing_is_bound(
+    shards: int, sql: str, wanted: list[tuple[Value, ...]]
+) -> None:
+    cluster = PlannedCluster(shards)
+    cluster.execute("CREATE TABLE p (k int PRIMARY KEY)")
+    cluster.execute("INSERT INTO p VALUES (1), (2), (3)")
+    _, rows, _ = cluster.execute(sql, "x", oids=[TEXT])
+    assert rows == wanted
+
+
+def test_a_cast_to_a_type_alone_takes_its_modifier_away() -> None:
+    catalog = catalog_of(
+        "CREATE TABLE m (id int PRIMARY KEY, n numeric(4,1), v varchar(3), d timestamp(2))"
+    )
+    text = "SELECT n, n::numeric, v::varchar, d::timestamp, n::numeric(4,1), n::numeric::numeric"
+    columns = result_columns(make_plan(f"{text} FROM m", catalog))
+    assert columns is not None
+    own = numeric_modifier(4, 1)
+    assert [column.modifier for column in columns] == [own, -1, -1, -1, own, -1]

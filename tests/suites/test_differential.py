@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 
 from tests.suites.compatibility import PAGE, supported_in
 from tests.suites.differential.comparison import difference, explained, is_refusal
-from tests.suites.differential.constructs import EXPRESSIONS, SIMPLEST
+from tests.suites.differential.constructs import EXPRESSIONS, OIDS, SIMPLEST
 from tests.suites.differential.grammar import Grammar, Made
 from tests.suites.differential.over_shards import OverShards
 from tests.suites.differential.pair import Pair, running_pair, running_shards
 from tests.suites.differential.programs import (
     Difference,
     Tally,
-    _is_explained,
     each_alone,
     explore,
     minimal,
+    reason_of,
 )
 from tests.suites.differential.statements import STATEMENTS
 from tests.suites.differential.sweep import Sweep, subjects
-from tests.suites.differential.trees import leaf, listed, render, smaller, tags, template
+from tests.suites.differential.trees import Parameter, leaf, listed, render, smaller, tags, template
 from tests.suites.differential.worker import LENGTH_OVER_SHARDS, Found, Share, _behind, all_worked
 from tests.suites.pgclient import Answer, Column
 from tests.suites.postgres import PostgresMissing, find_programs
@@ -127,7 +127,7 @@ def test_two_errors_are_explained_if_both_servers_know_both(
     trees = [leaf(item, "text") for item in items]
     made = Made(template("SELECT {}, {}", *trees))
     told = Difference((made,), "error: 22023 (one) instead of 2202E (the other)")
-    assert _is_explained(pair, told) is is_explained
+    assert bool(reason_of(pair, told)) is is_explained
 
 
 @pytest.mark.slow
@@ -149,7 +149,72 @@ def test_what_the_planner_alone_does_is_explained_if_explain_does_it(
 ) -> None:
     table = Made(template("CREATE TABLE p (c varchar(3), n numeric(8,2))"))
     found = Difference((table, Made(template(text))), what)
-    assert _is_explained(pair, found) is is_explained
+    assert bool(reason_of(pair, found)) is is_explained
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        # It is planned with the parameter's value before it may not write.
+        ("INSERT INTO p VALUES (1) RETURNING 1 / ({} - 5)", "the planner"),
+        # A row would be needed.
+        ("INSERT INTO p SELECT 1 FROM p WHERE 1 / (k - k * {}) = 1", ""),
+    ],
+)
+def test_what_the_planner_does_before_a_transaction_may_not_write(
+    pair: Pair, text: str, why: str
+) -> None:
+    five = leaf("5", "int4", parameter=Parameter("5", OIDS["int4"]))
+    program = (
+        Made(template("CREATE TABLE p (k int)")),
+        Made(template("BEGIN READ ONLY")),
+        Made(template(text, five), is_prepared=True),
+    )
+    what = "error: 25006 (cannot execute INSERT in a read-only transaction) instead of 22012 (a)"
+    assert reason_of(pair, Difference(program, what)) == why
+    pair.both("ROLLBACK")
+
+
+KEYED = (
+    "CREATE TABLE p (k text PRIMARY KEY, v text)",
+    "INSERT INTO p VALUES ('k9', 'x')",  # 22P02 as an integer
+    "INSERT INTO p VALUES ('k10', '99999999999')",  # 22003
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "what", "why"),
+    [
+        # The first row there is the one that was inserted first, here that of the first key.
+        ("SELECT v::int FROM p", "22003 (k10) instead of 22P02 (k9)", "the order of rows"),
+        ("UPDATE p SET v = v::int + 1", "22003 (k10) instead of 22P02 (k9)", "the order of rows"),
+        # No row fails so.
+        ("SELECT v::int FROM p", "22012 (of none) instead of 22P02 (k9)", ""),
+        # A row does, and is the second one in both orders.
+        (
+            "SELECT v::int FROM (SELECT * FROM p ORDER BY k DESC OFFSET 0) AS q",
+            "22003 (k10) instead of 22P02 (k9)",
+            "",
+        ),
+        # There is one row, and the other error is its second.
+        (
+            "SELECT v::int, 1 / (length(v) - 1) FROM p WHERE k = 'k9'",
+            "22012 (by zero) instead of 22P02 (k9)",
+            "",
+        ),
+        # Only one of the two servers fails.
+        ("SELECT v::int FROM p WHERE k = 'k9'", "SELECT 1 instead of 22P02 (k9)", ""),
+        # PostgreSQL tells something else than it is said to.
+        ("SELECT v::int FROM p", "22003 (k10) instead of 22012 (by zero)", ""),
+    ],
+)
+def test_another_rows_error_is_explained_if_postgresql_tells_it_in_the_order_of_keys(
+    pair: Pair, text: str, what: str, why: str
+) -> None:
+    program = tuple(Made(template(sql)) for sql in (*KEYED, text))
+    assert reason_of(pair, Difference(program, f"error: {what}")) == why
 
 
 def test_trees_get_smaller_step_by_step() -> None:

@@ -46,11 +46,13 @@ def main(statements: int, seed: int, workers: int, *, over_shards: bool, sweep: 
     tally = found.tally
     for said, count in tally.refusals.most_common(REFUSALS_SHOWN):
         print(f"refused {count} times: {said}")
+    counts = ", ".join(f"{count} by {why}" for why, count in tally.explained.most_common())
+    reasons = f" ({counts})" if counts else ""
     print(
         f"differential: {tally.statements} statements in {found.programs} programs of the seeds "
         f"from {seed}, {found.different} different; {tally.refused} refused here, "
-        f"{tally.failed} with the same error, {tally.explained} with another one for a known "
-        f"reason, {tally.uncompared} not compared (PostgreSQL took too long); "
+        f"{tally.failed} with the same error, {tally.explained.total()} with another one for a "
+        f"known reason{reasons}, {tally.uncompared} not compared (PostgreSQL took too long); "
         f"{len(tally.constructs)} of {len(found.known or known or ()) or 'all'} constructs, "
         f"{time.monotonic() - began:.0f} s"
     )

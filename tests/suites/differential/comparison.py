@@ -53,8 +53,12 @@ UNPROMISED: Final = (
     """Whether what cannot be computed fails where no row needs it, or where another operand is
     NULL: that is the planner's matter in PostgreSQL, which promises no order of evaluation. Here
     what is constant by its own text is computed while planning, the rest for each row. Where a
-    statement finds no row here and fails there, EXPLAIN of it has to fail there too, with the
-    same SQLSTATE: it plans and reads nothing.""",
+    statement finds no row here, or may not write (25006), and fails there, EXPLAIN of it has to
+    fail there too, with the same SQLSTATE: it plans and reads nothing.""",
+    """Which of several rows that fail is met first: rows have no order but that of ORDER BY. Tables
+    here are read in the order of their keys, those of PostgreSQL mostly as their rows were written,
+    so that another row's error may be told. PostgreSQL has to tell ours once its tables are
+    rewritten by their keys (`CLUSTER`), with the same plan and nothing else changed.""",
     """Which modifier (the scale of a numeric, the length of a varchar) PostgreSQL tells of a column
     once its planner has computed constants, as in `CASE WHEN true THEN ...`: it says another one
     when it only describes the statement, and that one is told here.""",
