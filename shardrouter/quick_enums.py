@@ -1,6 +1,8 @@
 """Enums whose members are named in hot code.
 
 In Python 3.11 `Kind.WORD` is a call of a Python function, from 3.12 on an attribute like any other.
+Here it is found without that call, still ten times as slowly as an attribute of an instance: what
+is asked for with each statement has a name of its own (`_READY: Final = State.READY`).
 """
 
 from __future__ import annotations

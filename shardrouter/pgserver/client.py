@@ -41,6 +41,12 @@ authentication_timeout: half-open connections must not use up the places."""
 LINGER_S: Final = 5.0
 """How long a last word may take to be read before the connection is cut."""
 
+# By themselves: asked for with each statement, and as attributes of an enum they take as long as
+# calls.
+_STARTUP: Final = State.STARTUP
+_READY: Final = State.READY
+_CLOSED: Final = State.CLOSED
+
 _TLS_RECORD: Final = 0x16
 """The first byte of TLS's handshake; of a startup packet it would mean 369 MB."""
 
@@ -122,7 +128,7 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         connection = self._connection
         if (
-            connection.state is State.STARTUP
+            connection.state is _STARTUP
             and self._tls is None
             and data[0] == _TLS_RECORD
             and not connection.buffered
@@ -139,7 +145,7 @@ class Client(asyncio.Protocol):
             and not connection.buffered
             and not self._client_is_slow
             and not self._stopping
-            and connection.state is State.READY
+            and connection.state is _READY
             and not connection.to_discard
             and data
         ):
@@ -301,9 +307,9 @@ class Client(asyncio.Protocol):
             greeted = connection.state is not State.STARTUP
             connection.end(_SHUTDOWN if greeted else None)
         # What a unit's messages were answered with so far goes out with its results.
-        if not busy or connection.state is State.CLOSED:
+        if not busy or connection.state is _CLOSED:
             self._write()
-        if connection.state is State.CLOSED:
+        if connection.state is _CLOSED:
             if not transport.is_closing():
                 self._abort_after(LINGER_S)
                 if self._tls is not None:

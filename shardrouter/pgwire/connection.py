@@ -97,6 +97,11 @@ class State(enum.Enum):
     CLOSED = "closed"  # nothing more is read; send what is left and close
 
 
+_READY: Final = State.READY
+"""By itself: asked for with each statement, and as an attribute of an enum it takes as long as a
+call."""
+
+
 class ProtocolError(Exception):
     """What the client sent is not the protocol.
 
@@ -488,7 +493,7 @@ class Connection:
 
     def begin_round_trip(self) -> None:
         """What was received up to a Sync is handled at once, and did not come through here."""
-        assert self.state is State.READY
+        assert self.state is _READY
         assert not self.buffered
         assert not self.to_discard
         self._extended = False
