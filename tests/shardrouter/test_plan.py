@@ -141,6 +141,7 @@ def test_parameters_that_cannot_be_typed(sql: str, oids: tuple[int, ...], sqlsta
         ("SELECT 1 / 0, 2147483648::int", "22012"),
         ("SELECT 'abc'::int, nowhere", "22P02"),
         ("SELECT array_agg('{}'::json ORDER BY 'null'::jsonb)", "0A000"),
+        ("SELECT ('abc'::name)[1]", "0A000"),
         ("SELECT jsonb_agg(1 ORDER BY 'null'::json) FROM t", "42883"),
         ("SELECT sum(b ORDER BY 'null'::json) FROM t", "42883"),
     ],
