@@ -9,7 +9,7 @@ from shardrouter import casts, operators, syntax
 from shardrouter.casts import Context
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, apply, boolean, call, collated, constant, converted, implicit
-from shardrouter.types import INTEGER, JSONB, TEXT, Type, array_of, is_integer
+from shardrouter.types import INTEGER, JSONB, NAME, TEXT, Type, array_of, is_integer
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -37,6 +37,10 @@ def array(node: syntax.ArrayItems, scope: Scope) -> Typed:
 
 
 def _element(typed: Typed, position: int) -> Type:
+    if typed.type is NAME:
+        raise NotSupported(
+            "a subscript of a name is not supported", position=position, hint="Use substr()."
+        )
     if typed.type.element is None:
         raise StatementError(
             f"cannot subscript type {typed.type.name} because it does not support subscripting",

@@ -25,7 +25,7 @@ from shardrouter.set_functions import rows_of as rows_side_by_side
 from shardrouter.tables import Column, Table
 from shardrouter.translate import Scope
 from shardrouter.typed import Typed, apply, implicit, quote
-from shardrouter.types import BIGINT, OID, TEXT
+from shardrouter.types import BIGINT, NO_MODIFIER, OID, TEXT
 from shardrouter.views import expanded
 
 __all__ = ["from_clause", "compared"]
@@ -377,10 +377,12 @@ def _side(source: _Source, side: str, name: str, position: int) -> Typed:
 
 def _merged(kind: str, left: Typed, right: Typed) -> Typed:
     wanted = common_type([left.type, right.type], "JOIN/USING")
+    is_alike = left.type is right.type and left.modifier == right.modifier
+    modifier = left.modifier if is_alike else NO_MODIFIER
     first, second = implicit(left, wanted), implicit(right, wanted)
     if kind == "FULL":
-        return Typed(f"coalesce({first.sql}, {second.sql})", wanted)
-    return second if kind == "RIGHT" else first
+        return Typed(f"coalesce({first.sql}, {second.sql})", wanted, modifier=modifier)
+    return replace(second if kind == "RIGHT" else first, modifier=modifier)
 
 
 def compared(symbol: str, left: Typed, right: Typed, position: int) -> Typed:

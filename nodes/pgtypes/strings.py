@@ -215,6 +215,9 @@ def like(value: Value, pattern: Value, *, any_case: bool) -> bool:
     text, pattern = string_of(value), string_of(pattern)
     if any_case:
         text, pattern = lower(text), lower(pattern)
+    if (len(pattern) - len(pattern.rstrip("\\"))) % 2:
+        _refuse_if_reached(text, pattern[:-1])
+        return False
     first, *others = _like_segments(pattern)
     if not first.expression.match(text):
         return False
@@ -230,16 +233,35 @@ def like(value: Value, pattern: Value, *, any_case: bool) -> bool:
     return end >= position and others[-1].expression.match(text, end) is not None
 
 
+def _refuse_if_reached(text: str, pattern: str) -> None:
+    """Of a pattern that had an escape of nothing at its end, which is left out here: that is an
+    error if it is reached while there is text, and no match else. Raises FunctionError 22025."""
+    first, *others = _like_segments(pattern)
+    if not first.expression.match(text):
+        return
+    position = first.length
+    is_reached = has_text = len(text) > position
+    for segment in others:
+        found = segment.expression.search(text, position)
+        if found is None:
+            return
+        position = found.end()
+        # What stands behind a % and any number of _ is read before more text is asked for.
+        if segment.expression.pattern.strip("."):
+            is_reached = has_text = len(text) > position
+        else:
+            is_reached = has_text
+    if is_reached:
+        raise FunctionError("22025", "LIKE pattern must not end with escape character")
+
+
 @lru_cache(maxsize=256)
 def _like_segments(pattern: str) -> tuple[_Segment, ...]:
     segments: list[list[str]] = [[]]
     characters = iter(pattern)
     for character in characters:
         if character == "\\":
-            escaped = next(characters, None)
-            if escaped is None:
-                raise FunctionError("22025", "LIKE pattern must not end with escape character")
-            segments[-1].append(re.escape(escaped))
+            segments[-1].append(re.escape(next(characters)))
         elif character == "%":
             segments.append([])
         else:

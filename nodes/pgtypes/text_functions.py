@@ -185,10 +185,7 @@ def _like_escape(pattern: Value, escape: Value) -> str:
     characters = iter(text)
     for character in characters:
         if mark and character == mark:
-            escaped = next(characters, None)
-            if escaped is None:
-                raise FunctionError("22025", "LIKE pattern must not end with escape character")
-            out.append("\\" + escaped)
+            out.append("\\" + next(characters, ""))
         elif character == "\\":
             out.append("\\\\")
         else:

@@ -141,6 +141,7 @@ def test_parameters_that_cannot_be_typed(sql: str, oids: tuple[int, ...], sqlsta
         ("SELECT 1 / 0, 2147483648::int", "22012"),
         ("SELECT 'abc'::int, nowhere", "22P02"),
         ("SELECT array_agg('{}'::json ORDER BY 'null'::jsonb)", "0A000"),
+        ("SELECT ('abc'::name)[1]", "0A000"),
         ("SELECT jsonb_agg(1 ORDER BY 'null'::json) FROM t", "42883"),
         ("SELECT sum(b ORDER BY 'null'::json) FROM t", "42883"),
     ],
@@ -456,3 +457,14 @@ def test_a_cast_to_a_type_alone_takes_its_modifier_away() -> None:
     assert columns is not None
     own = numeric_modifier(4, 1)
     assert [column.modifier for column in columns] == [own, -1, -1, -1, own, -1]
+
+
+@pytest.mark.parametrize("kind", ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+def test_a_column_of_using_has_the_modifier_that_both_sides_have(kind: str) -> None:
+    catalog = catalog_of(
+        "CREATE TABLE a (id int PRIMARY KEY, n numeric(4,1), v varchar(3))",
+        "CREATE TABLE b (id int PRIMARY KEY, n numeric(4,1), v varchar(5))",
+    )
+    columns = result_columns(make_plan(f"SELECT n, v FROM a {kind} b USING (n, v)", catalog))
+    assert columns is not None
+    assert [column.modifier for column in columns] == [numeric_modifier(4, 1), -1]

@@ -37,8 +37,9 @@ a hint, before anything has happened. *Different* is a fault, and is listed unti
 
 `make differential` makes statements of all supported constructs at random and compares the same
 (`make nightly`: 20 000 of them; some hundred in `make test`); `make differential-sweep` makes
-single expressions, of every type, value and way to hand it over. Operands of an expression are
-shown by their types.
+single expressions, of every type, value and way to hand it over, or with `--every` each value with
+each, in every place where an expression may stand, and each pair of types. Operands of an
+expression are shown by their types.
 """
 
 EXPLAINED_HEAD: Final = """\

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.suites.compatibility import PAGE, supported_in
+from tests.suites.differential.combinations import Combinations, Counted
 from tests.suites.differential.comparison import difference, explained, is_refusal
 from tests.suites.differential.constructs import EXPRESSIONS, OIDS, SIMPLEST
 from tests.suites.differential.grammar import Grammar, Made
@@ -107,6 +108,28 @@ def test_expressions_of_every_type_made_at_random(pair: Pair) -> None:
     found = list(each_alone(pair, (sweep.make() for _ in range(300)), tally))
     assert not found, "\n".join(str(minimal(pair, one)) for one in found)
     assert tally.refused < tally.statements / 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["values", "common"])
+def test_combinations_of_all_values_and_types(pair: Pair, phase: str) -> None:
+    counted = Counted()
+    found = list(Combinations(pair, random.Random(4), counted, share=0.004).phase(phase))
+    assert not found, "\n".join(found)
+    assert counted.combinations > 100
+
+
+@pytest.mark.slow
+def test_a_combination_that_differs_is_told(pair: Pair) -> None:
+    """But not if only the scale of equal numbers or the sign of zero does."""
+    every = Combinations(pair, random.Random(1), Counted(), share=0)
+    every.prepare(is_tame=True)
+    pair.ours.query("INSERT INTO w (n, m, c5) VALUES (1, 2, 1.50), (2, NULL, 0)")
+    pair.theirs.query("INSERT INTO w (n, m, c5) VALUES (1, 3, 1.5), (2, NULL, -0.00)")
+    assert not list(every.compare("SELECT n, c5 FROM w", 1))
+    [told] = every.compare("SELECT m FROM w", 1)
+    assert told.endswith("rows: [((b'2',), 1)] instead of [((b'3',), 1)]\n")
+    assert every.counted.different == 1
 
 
 @pytest.mark.slow
