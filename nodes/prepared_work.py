@@ -3,7 +3,8 @@ PREPARE is tried and undone, and run for good when its outcome is commit.
 
 Both times it runs from the same time (that of BEGIN), seed and entry of the log, on a state that is
 the same for all that it reads or writes, so it answers the same. Where it does not, the promise
-cannot be kept, and this replica's state is not the others': it stops.
+cannot be kept, and this replica's state is not the others': it stops. For the same reason the steps
+of a transaction that only read are not run the second time.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class PreparedWork:
         self._writer.begin_entry(held.index)
         try:
             begun_us = held.prepare.id.begun_us
-            answer = run_write(self._writer, write, begun_us, held.seed)
+            answer = run_write(self._writer, write, begun_us, held.seed, again=True)
         except Refused as exc:
             raise Broken(f"{_named(held)} fails: {exc.failure.message}.") from exc
         if _digest(tuple(answer.results)) != held.digest:

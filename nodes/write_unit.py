@@ -33,13 +33,17 @@ def run_write(
     now_us: int,
     seed: int,
     answered: Callable[[int, int], None] | None = None,
+    *,
+    again: bool = False,
 ) -> Answer:
     """Run all statements and set the versions; `answered` hears of what steps of a transaction
-    answer in pieces, in bytes and rows. Raises Refused, or a fault: then the caller has
-    to roll back what was done."""
+    answer in pieces, in bytes and rows. `again`: on this very state it has been run, and undone.
+    Raises Refused, or a fault: then the caller has to roll back what was done."""
     answer = Answer()
     if write.transaction is not None:
-        run_transaction(connection, write.transaction, answered, sets_versions=bool(write.sets))
+        run_transaction(
+            connection, write.transaction, answered, sets_versions=bool(write.sets), again=again
+        )
     if write.staged is not None:
         _run_staged(connection, write.staged, answer, now_us, seed)
     if not write.sets:

@@ -238,7 +238,7 @@ class BlockSteps:
         patience_s: float = 0.0,
     ) -> Stepped | Stale:
         """What the leader answers to the next statement, when it has all that came before."""
-        host = self._host
+        host, loop = self._host, asyncio.get_running_loop()
         whole = False
         while True:
             if block.size > host.shards.transaction_bytes_max:
@@ -251,9 +251,12 @@ class BlockSteps:
             )
             if host.shards.lock_ms:
                 asked = structs.replace(asked, lock_ms=host.shards.lock_ms)
+            began = loop.time()
             answer = await host.shards.speculate(
                 branch.shard, asked, deadline, patience_s=patience_s
             )
+            if isinstance(answer, Stepped) and answer.stream is not None:
+                branch.large_reads_s += loop.time() - began
             if not isinstance(answer, NotOpen):
                 return answer
             whole = True
@@ -382,6 +385,7 @@ class BlockSteps:
                 quick=branch.is_quick and not branch.defines,
                 bounded=branch.is_bounded,
                 tied=self._tied(block, branch),
+                patience_ms=branch.patience_ms,
             )
         # The leader that has answered last is the one that is most likely there.
         anchor = participants[-1].shard

@@ -72,6 +72,8 @@ class Branch:
         """One of its statements has asked for a lock."""
         self.defines = False
         """Some step changes the schema, if only to be taken back."""
+        self.large_reads_s = 0.0
+        """How long the leader took to read what it answers in pieces."""
         self._id = id
         self._now_us = now_us
         self._seed = seed
@@ -89,6 +91,12 @@ class Branch:
         self._has_slots = False
         for place in range(1, depth + 1):
             self.mark("savepoint", place)
+
+    @property
+    def patience_ms(self) -> int:
+        """How long its leader may take to prepare it for what it has to read: it tries it, and
+        applies it."""
+        return round(2000 * self.large_reads_s)
 
     @property
     def has_run(self) -> bool:

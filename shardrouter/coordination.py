@@ -99,6 +99,7 @@ class Part(NamedTuple):
     bounded: bool = False
     tied: tuple[str, ...] = ()  # see `Prepare`
     ordinals: tuple[int, ...] = ()  # of its statements, in their unit of commit
+    patience_ms: int = 0  # see `coordinator.Branch`
 
     def write(self, session: SessionId, seq: int, watermark: int) -> Write:
         """As the command that is prepared."""
@@ -379,7 +380,8 @@ class _Attempt:
             seat = self._seats[group]
             assert seat.session is not None
             watermark = seat.session.window.watermark
-            branches[group] = Branch(part.write(seat.session.id, seat.seq, watermark), part.tied)
+            write = part.write(seat.session.id, seat.seq, watermark)
+            branches[group] = Branch(write, part.tied, part.patience_ms)
         assert self._decision.session is not None
         commit = self._decision.session.id, self._decision.seq
         self._coordinator = Coordinator(self._id, self._anchor, branches, commit)

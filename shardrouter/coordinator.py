@@ -55,6 +55,7 @@ class Branch(NamedTuple):
 
     write: Write
     tied: tuple[str, ...] = ()  # see `Prepare`
+    patience_ms: int = 0  # what it may take to prepare it besides what its write names
 
 
 class Send(NamedTuple):
@@ -111,7 +112,9 @@ class Coordinator:
             Participant(group, branch.write.session, branch.write.seq)
             for group, branch in branches.items()
         )
-        self._patience_ms = max(prepare_ms(branch.write) for branch in branches.values())
+        self._patience_ms = max(
+            prepare_ms(branch.write) + branch.patience_ms for branch in branches.values()
+        )
         self._prepared: dict[str, Prepared] = {}
         self._untold: set[str] = set()
         self.verdict: Verdict | None = None

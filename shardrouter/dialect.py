@@ -207,6 +207,8 @@ _FRAME_WORDS: Final = frozenset(
 
 _BEFORE_NAMES: Final = frozenset({"from", "into", "join", "table", "update", "."})
 _CHANGES: Final = frozenset({"insert", "update", "delete"})
+_TELLING: Final = _CHANGES | {"limit", "not", "returning"}
+"""Words that `check_sequence` looks at, wherever they are."""
 _LOCK_WORDS: Final = frozenset("update share no key of nowait skip locked".split())  # noqa: SIM905
 """Words after FOR."""
 
@@ -260,6 +262,9 @@ def check_sequence(tokens: Sequence[Token]) -> None:
         kind = token.kind
         mark = token.text if kind is _MARK else ""
         word = token.text if kind is _WORD else ""
+        if word and word not in _TELLING and (after is None or after.kind is not _STRING):
+            run, is_body, before = 0, False, token
+            continue
         brackets += (mark == "[") - (mark == "]")
         if mark == "(":
             depth += 1

@@ -18,7 +18,14 @@ from shardrouter import syntax
 from shardrouter.catalog import Catalog
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.listed_rows import lists_rows
-from shardrouter.made_keys import RANDOM_UUID, drawn_default, is_made_here, made_by
+from shardrouter.made_keys import (
+    RANDOM_UUID,
+    drawn_default,
+    is_made,
+    is_made_here,
+    made_as,
+    made_by,
+)
 from shardrouter.sequence_calls import sequence_named, stored_sequence
 from shardrouter.tables import Column, Table
 
@@ -155,9 +162,14 @@ def _always(column: Column) -> StatementError:
     )
 
 
-def check_update(assignments: Sequence[syntax.Assignment], table: Table) -> None:
-    """What an UPDATE may not assign. Raises 428C9, NotSupported."""
+def check_update(
+    assignments: Sequence[syntax.Assignment], table: Table
+) -> tuple[syntax.Assignment, ...]:
+    """What an UPDATE assigns, where DEFAULT is a key that is made with the call that makes it.
+    Raises 428C9, NotSupported for what it may not."""
+    found = []
     for assignment in assignments:
+        found.append(assignment)
         column = table.column(assignment.column.text)
         is_default = isinstance(assignment.value, syntax.DefaultValue)
         if column is None:
@@ -169,9 +181,14 @@ def check_update(assignments: Sequence[syntax.Assignment], table: Table) -> None
                 position=assignment.column.position,
                 detail=f'Column "{column.name}" is an identity column defined as GENERATED ALWAYS.',
             )
-        if is_default and column.default is not None and column.default.sequence:
+        drawn = column.default.sequence if is_default and column.default is not None else ""
+        if is_made(drawn):
+            called = syntax.Call(made_as(drawn), position=assignment.column.position)
+            found[-1] = replace(assignment, value=called)
+        elif drawn:
             raise NotSupported(
                 f'setting "{column.name}" to the next number of its sequence is not supported',
                 position=assignment.column.position,
                 hint="SELECT nextval() first, and assign that.",
             )
+    return tuple(found)

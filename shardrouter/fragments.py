@@ -30,7 +30,7 @@ from shardrouter.made_keys import UNIQUE_ID_CALL
 from shardrouter.partials import Split
 from shardrouter.placing import Pins, key_type
 from shardrouter.planned import Fragment, Total
-from shardrouter.sqlite_text import columns_read, relations_read, renamed, renumbered, words
+from shardrouter.sqlite_text import Named, names_of, relations_read, renamed, renumbered, words
 from shardrouter.tables import Column, Placement, Table
 from shardrouter.typed import connected, quote
 from shardrouter.types import Type
@@ -149,7 +149,7 @@ class Cut:
         self._filters: dict[int, list[str]] = {}
         self._wholes: dict[str, _Whole] = {}
         self._splits: dict[str, tuple[Split, Scope]] = {}
-        self._read: tuple[str, dict[int, frozenset[str]], frozenset[str]] = ("", {}, frozenset())
+        self._read: tuple[str, Named] = ("", Named({}, frozenset()))
 
     @contextmanager
     def pushing(self) -> Iterator[None]:
@@ -191,14 +191,17 @@ class Cut:
         self._sources[number] = table
         return name_of(number)
 
-    def rows_alone(self, statement: Statement, text: str) -> str:
+    def rows_alone(self, statement: Statement, text: str, read: Named) -> str:
         """The finish if the shards give rows of tables and no more: `text`, the statement as it was
-        understood, without which all of it would be understood once more to say the same."""
+        understood, which names what is `read`; without it all would be understood once more to say
+        the same."""
         named = {number: table for scope in statement.scopes for number, table in scope.named}
         self._sources = dict(sorted(named.items()))
         for condition, restricted in statement.conditions:
             self.filter(condition, restricted)
-        return renamed(text, {number: name_of(number) for number in named})
+        made, used = renamed(text, {number: name_of(number) for number in named})
+        self._read = made, Named(read.columns, read.words | used)
+        return made
 
     def filter(self, text: str, restricted: frozenset[int]) -> None:
         """A condition: rows of the `restricted` relations count only if it is true."""
@@ -210,14 +213,13 @@ class Cut:
 
     def is_complete(self, text: str) -> bool:
         """Whether the finish names no column of a table that only the shards know."""
-        columns, _ = self._named_in(text)
-        return columns.keys() <= self._sources.keys()
+        return self._named_in(text).columns.keys() <= self._sources.keys()
 
-    def _named_in(self, text: str) -> tuple[dict[int, frozenset[str]], frozenset[str]]:
-        """The columns and the words of the finish, which is read once."""
+    def _named_in(self, text: str) -> Named:
+        """What the finish names: it is read once."""
         if self._read[0] != text:
-            self._read = text, columns_read(text), words(text)
-        return self._read[1:]
+            self._read = text, names_of(text)
+        return self._read[1]
 
     def totals(self, text: str, items: Sequence[str]) -> tuple[Total, ...]:
         """If the finish `text` is these `items` and each of them the total of a column of its one
@@ -318,9 +320,9 @@ def name_of(number: int) -> str:
     return f"{_FETCHED}{number}"
 
 
-def is_momentary(text: str) -> bool:
-    """Whether it asks a clock or a random source, of which one statement has one."""
-    return not words(text).isdisjoint(_MOMENTARY)
+def is_momentary(read: Named) -> bool:
+    """Whether who names this asks a clock or a random source, of which one statement has one."""
+    return not read.words.isdisjoint(_MOMENTARY)
 
 
 def is_pure(text: str) -> bool:

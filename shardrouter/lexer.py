@@ -133,6 +133,7 @@ def tokenize(sql: str) -> list[Token]:
         )
     tokens: list[Token] = []
     at, size = 0, len(sql.rstrip(_SPACES))
+    folded = str.lower if sql.isascii() else fold
     while at < size:
         if len(tokens) > TOKENS_MAX:
             raise StatementError(
@@ -148,7 +149,7 @@ def tokenize(sql: str) -> list[Token]:
         start, at = match.span(found)  # type: ignore[arg-type]  # one of them matched
         text = sql[start:at]
         if found == "word":
-            name = fold(text) if at - start <= _SHORT else _cut(fold(text))
+            name = folded(text) if at - start <= _SHORT else _cut(folded(text))
             tokens.append(Token(_WORD, name, start, at, text))
         elif found == "mark":
             tokens.append(Token(_MARK, text, start, at, text))

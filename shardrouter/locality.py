@@ -236,6 +236,8 @@ class View:
             for _, typed in leaf.relation.fields:
                 if typed.column is not None:
                     self._owners.setdefault(typed.column, set()).add(leaf.relation.number)
+        self._own: dict[int, Located] = {}
+        """Where the rows of its tables are, by the number of the relation."""
         self._alike: dict[tuple[int, str], tuple[int, str]] = {}
         for left, right, restricted in scope.equalities:
             if (
@@ -276,8 +278,10 @@ class View:
             return _EVERYWHERE
         if table.placement == "home":
             return None
-        columns = frozenset({(relation.number, table.shard_key)})
-        return Located(columns, key_kind(table), key_type(table))
+        if relation.number not in self._own:
+            columns = frozenset({(relation.number, table.shard_key)})
+            self._own[relation.number] = Located(columns, key_kind(table), key_type(table))
+        return self._own[relation.number]
 
     def joined(self, kind: str, left: Located, right: Located | None) -> Located | None:
         if right is None:

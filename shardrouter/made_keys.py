@@ -39,6 +39,7 @@ __all__ = [
     "drawn_default",
     "is_made_here",
     "is_made",
+    "made_as",
     "made_by",
     "type_of_drawn",
 ]
@@ -74,6 +75,11 @@ def is_made(drawn: str) -> bool:
 def made_by(function: str) -> str:
     """What a call of the function draws; empty if it draws nothing."""
     return _BY_NAME.get(function, "")
+
+
+def made_as(drawn: str) -> str:
+    """By what call it is made."""
+    return drawn.removeprefix(_MARK)
 
 
 def type_of_drawn(drawn: str) -> Type:

@@ -178,8 +178,8 @@ def _analysed(
             own = _parameters_in(tokens, parameter_oids)
             drawn = write_out(replace(node, overriding=overriding), table, own, catalog)
             if node.conflict is not None:
-                check_update(node.conflict.assignments, table)
-                kept = without_settings(node.conflict.assignments, table)
+                assigned = check_update(node.conflict.assignments, table)
+                kept = without_settings(assigned, table)
                 if kept != node.conflict.assignments:
                     node = replace(node, conflict=replace(node.conflict, assignments=kept))
                     drawn = write_out(replace(node, overriding=overriding), table, own, catalog)
@@ -192,8 +192,8 @@ def _analysed(
             return replace(made, parameter_oids=made.parameter_oids[:own], draws=drawn.draws)
         case syntax.Update():
             table = _changed(node.table, catalog)
-            check_update(node.assignments, table)
-            node = replace(node, assignments=without_settings(node.assignments, table))
+            assigned = check_update(node.assignments, table)
+            node = replace(node, assignments=without_settings(assigned, table))
             return changes.update(node, table, catalog, parameters)
         case syntax.Delete():
             return changes.delete(node, _changed(node.table, catalog), catalog, parameters)

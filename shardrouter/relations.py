@@ -374,14 +374,16 @@ class Names:
         """A column of this query is read, by itself or by a query in it."""
         if level == 0:
             self.own_reads += 1
-        shown, number = name, 0
-        for relation in self.relations.values():
+        if typed.sql in self.grouped:
+            return
+        for relation in reversed(self.relations.values()):
             for _, other in relation.fields:
                 if other is typed:
-                    shown, number = f"{relation.alias}.{name}", relation.number
-                    break
-        if number not in self.freed and typed.sql not in self.grouped:
-            self.loose.append((shown, position, level > 0))
+                    if relation.number not in self.freed:
+                        self.loose.append((f"{relation.alias}.{name}", position, level > 0))
+                    return
+        if 0 not in self.freed:
+            self.loose.append((name, position, level > 0))
 
     def _missing(self, reference: syntax.ColumnReference) -> StatementError:
         name = reference.name

@@ -44,7 +44,7 @@ from shardrouter.planned import (
 from shardrouter.query import analysed, one_of_sets, set_operation, unlimited, values
 from shardrouter.ranking import rank
 from shardrouter.relations import Statement
-from shardrouter.sqlite_text import renumbered
+from shardrouter.sqlite_text import Named, names_of, renumbered
 from shardrouter.tables import Column
 from shardrouter.translate import Scope
 from shardrouter.typed import Parameters, Typed, collated
@@ -235,7 +235,8 @@ def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
         raise locked()
     statement = query.statement
     pins = pins_of(statement)
-    is_pushed = not is_momentary(query.text)
+    read = names_of(query.text)
+    is_pushed = not is_momentary(read)
     merged = _merged_or_distinct(node, query, catalog, pins, {}) if is_pushed else None
     broadcasts: Iterator[Broadcast] = iter(())
     finish: Merge | Finish
@@ -243,10 +244,10 @@ def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
         fragments, finish = merged
     else:
         pushed = decided(statement) if is_pushed else {}
-        cut, text, items = _finish(node, query, catalog, pushed)
+        cut, text, items = _finish(node, query, catalog, pushed, read)
         if not cut.is_complete(text):
             pushed = {index: found for index, found in pushed.items() if found.is_whole}
-            cut, text, items = _finish(node, query, catalog, pushed)
+            cut, text, items = _finish(node, query, catalog, pushed, read)
         finish = Finish(*renumbered(text), cut.totals(text, items))
         fragments = cut.fragments(text, pins)
         if is_pushed:
@@ -317,13 +318,14 @@ def _broadcasts(
 
 
 def _finish(
-    node: syntax.Query, query: _Query, catalog: Catalog, pushed: Mapping[int, Pushed]
+    node: syntax.Query, query: _Query, catalog: Catalog, pushed: Mapping[int, Pushed], read: Named
 ) -> tuple[Cut, str, list[str]]:
-    """The query as it is finished, what a SELECT lists there, and what the shards give for it. If
-    that is nothing but rows, it stands as it was understood, its tables under other names."""
+    """The query, which names what is `read`, as it is finished, what a SELECT lists there, and what
+    the shards give for it. If that is nothing but rows, it stands as it was understood, its tables
+    under other names."""
     cut = Cut(pushed)
     if not pushed:
-        return cut, cut.rows_alone(query.statement, query.text), []
+        return cut, cut.rows_alone(query.statement, query.text, read), []
     _, again = _cut(node, query, catalog, cut)
     return cut, again.text, _items(again)
 

@@ -267,18 +267,19 @@ def _join(item: syntax.Join, scope: Scope) -> _Source:
     pairs = _using(item, left, right)
     tests = [compared("=", a, b, item.position) for _, a, b in pairs]
     # What must hold of a row for it to count: on both sides, or on the one that may be missing.
+    of_left, of_right = left.numbers, right.numbers
     restricted = {
-        "INNER": left.numbers | right.numbers,
+        "INNER": of_left | of_right,
         "CROSS": frozenset[int](),
-        "LEFT": right.numbers,
-        "RIGHT": left.numbers,
+        "LEFT": of_right,
+        "RIGHT": of_left,
         "FULL": frozenset[int](),
     }[item.kind]
     nullable = frozenset(scope.nullable)  # by joins inside of its sides
     if item.kind in ("LEFT", "FULL"):
-        scope.nullable |= right.numbers
+        scope.nullable |= of_right
     if item.kind in ("RIGHT", "FULL"):
-        scope.nullable |= left.numbers
+        scope.nullable |= of_left
     for _, a, b in pairs:
         scope.equal(a, b, restricted)
     texts = [test.sql for test in tests]

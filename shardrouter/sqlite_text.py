@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ["columns_read", "relations_read", "renamed", "renumbered", "words"]
+__all__ = ["Named", "names_of", "relations_read", "renamed", "renumbered", "words"]
 
 _TOKEN: Final = re.compile(
     r"""'(?:[^']|'')*'"""
@@ -25,13 +25,25 @@ _SOURCE: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"(?: AS t(\d+)\b)?""
 _PARAMETER: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\?(\d+)""")
 
 
-def columns_read(text: str) -> dict[int, frozenset[str]]:
-    """The columns of tables that it names, by the number of their relation."""
+class Named(NamedTuple):
+    """What a text names: it is read once for both."""
+
+    columns: Mapping[int, frozenset[str]]
+    """The columns of tables, by the number of their relation."""
+    words: frozenset[str]
+    """Keywords, and the names of functions and of whatever stands without quotes."""
+
+
+def names_of(text: str) -> Named:
     found: dict[int, set[str]] = {}
-    for token in _TOKEN.finditer(text):
-        if token["column"] is not None:
-            found.setdefault(int(token["relation"]), set()).add(token["column"].replace('""', '"'))
-    return {number: frozenset(names) for number, names in found.items()}
+    said = set()
+    for relation, column, _, word in _TOKEN.findall(text):
+        if word:
+            said.add(word)
+        elif column:
+            found.setdefault(int(relation), set()).add(column.replace('""', '"'))
+    columns = {number: frozenset(names) for number, names in found.items()}
+    return Named(columns, frozenset(said))
 
 
 def relations_read(text: str) -> frozenset[int]:
@@ -42,20 +54,26 @@ def relations_read(text: str) -> frozenset[int]:
 
 
 def words(text: str) -> frozenset[str]:
-    """Keywords, and the names of functions and of whatever stands without quotes."""
+    """The words alone of what it names."""
     found = {word for *_, word in _TOKEN.findall(text)}
     found.discard("")
     return frozenset(found)
 
 
-def renamed(text: str, sources: Mapping[int, str]) -> str:
-    """The text with some tables of its FROM called something else, by the numbers they have."""
+def renamed(text: str, sources: Mapping[int, str]) -> tuple[str, frozenset[str]]:
+    """The text with some tables of its FROM called something else, by the numbers they have, and
+    which of these names it now has."""
+    used = set()
 
     def new(token: re.Match[str]) -> str:
         name = token[1] and sources.get(int(token[1]))
-        return f"{name} AS t{token[1]}" if name else token[0]
+        if not name:
+            return token[0]
+        used.add(name)
+        return f"{name} AS t{token[1]}"
 
-    return _SOURCE.sub(new, text)
+    made = _SOURCE.sub(new, text)
+    return made, frozenset(used)
 
 
 def renumbered(text: str) -> tuple[str, tuple[int, ...]]:

@@ -291,6 +291,37 @@ async def test_steps_of_a_block_are_held_to_their_digests(group: Group) -> None:
     assert refused.sqlstate == "40001"
 
 
+def test_of_the_steps_that_were_compared_only_those_that_change_run_again(group: Group) -> None:
+    told = [
+        (Statement("SELECT name FROM t"), StatementResult(1, values=(("old",),))),
+        (UPDATE, StatementResult(1, values=(("new",),))),
+        (Statement("SELECT count(*) FROM t"), StatementResult(1, values=((1,),))),
+    ]
+    steps = tuple(Ran(each, digest_of(result)) for each, result in told)
+
+    def block(id_: TransactionId) -> Prepare:
+        write = replaced(group.command(guards=(T,)), transaction=Transaction(5_000_000, 11, steps))
+        return group.prepare(write=write, id_=id_)
+
+    body = block(ID)
+    ran: list[str] = []
+    raw = group.machine._state.writer.raw
+    raw.set_trace_callback(ran.append)
+    index = group.prepared(body).index
+    assert [sql for sql in ran if "FROM t" in sql] == [
+        steps[0].statement.sql,
+        steps[2].statement.sql,
+    ]
+    ran.clear()
+    assert isinstance(group.decide(body, index), Decided)
+    raw.set_trace_callback(None)
+    assert group.rows() == NEW
+    assert [sql for sql in ran if sql.startswith(("SELECT", "UPDATE t"))] == [UPDATE.sql]
+    refused = group.apply(block(YOUNGER))
+    assert isinstance(refused, SqlFailure), "what was read is compared when it is prepared"
+    assert refused.sqlstate == "40001"
+
+
 @pytest.mark.parametrize("commit", [True, False])
 async def test_a_change_of_the_schema_comes_with_its_version(group: Group, commit: bool) -> None:
     made = "CREATE TABLE n (id INTEGER NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID"

@@ -308,7 +308,7 @@ def test_who_names_no_slot_touches_its_tables_whole_also_beside_others() -> None
 
 
 def test_each_is_told_how_long_the_slowest_may_take_to_prepare() -> None:
-    """To try, and to apply, what was sent ahead to it."""
+    """To try, and to apply, what was sent ahead to it, and what it has to read again."""
     session = SessionId(1, 1)
     staged = Staged(session, 1, 3, 1024 * 1024, b"", rows=20_000)  # 0.5 s, and 2 s
     writes = {
@@ -324,3 +324,7 @@ def test_each_is_told_how_long_the_slowest_may_take_to_prepare() -> None:
         for body in bodies:
             assert isinstance(body, Prepare)
             assert body.patience_ms == patience_ms
+    reads = {**branches, "shard-1": branches["shard-1"]._replace(patience_ms=300)}
+    coordinator = Coordinator(TransactionId(1, 1, 1), "shard-2", reads, (session, 2))
+    told = [send.body.patience_ms for send in coordinator.begin() if isinstance(send.body, Prepare)]
+    assert told == [5300, 5300]

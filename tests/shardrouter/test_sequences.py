@@ -364,6 +364,17 @@ async def test_each_row_has_a_key_of_its_own_also_within_expressions(
         await db.execute("CREATE TABLE no_key (u uuid GENERATED ALWAYS AS (uuidv7()) STORED)")
     assert caught.value.sqlstate == "42P17"
     assert await db.fetchval("SELECT count(*) FROM kept WHERE k = 99") == 0
+    await db.execute("ALTER TABLE kept ALTER id SET DEFAULT unique_id()")
+    await db.execute("ALTER TABLE kept ALTER u SET DEFAULT uuidv7()")
+    await db.execute("UPDATE kept SET id = 0, u = NULL")
+    assert await db.execute("UPDATE kept SET id = DEFAULT, u = DEFAULT WHERE k > 10") == "UPDATE 40"
+    shown = "count(DISTINCT id), count(DISTINCT u), min(id)"
+    row = await db.fetchrow(f"SELECT {shown} FROM kept WHERE k > 10")
+    assert row is not None
+    assert tuple(row.values())[:2] == (40, 40)
+    assert row["min"] > later
+    with pytest.raises(RouterError, match=r"unique_id\(\) in ON CONFLICT"):
+        await db.execute("INSERT INTO kept VALUES (1) ON CONFLICT (k) DO UPDATE SET id = DEFAULT")
     await db.execute("DROP TABLE kept")
 
 
