@@ -68,7 +68,19 @@ def subscript(node: syntax.Subscript, scope: Scope) -> Typed:
     if typed.type is JSONB:
         key = TEXT if scope.is_open(node.index) else scope.expression(node.index).type
         wanted = INTEGER if is_integer(key) else TEXT
-        return Typed(f"pg_get_jsonb({typed.sql}, {scope.coerced(node.index, wanted).sql})", JSONB)
+        if key is not wanted and casts.find(key, wanted, Context.IMPLICIT) is None:
+            raise StatementError(
+                f"subscript type {key.name} is not supported",
+                sqlstate="42804",
+                position=syntax.position_of(node.index),
+                hint="jsonb subscript must be coercible to either integer or text.",
+            )
+        step = scope.coerced(node.index, wanted)
+        if wanted is INTEGER:  # a key of an object, too
+            cast = casts.find(INTEGER, TEXT, Context.EXPLICIT)
+            assert cast is not None
+            step = converted(step, cast)
+        return Typed(f"pg_path_jsonb({typed.sql}, pg_array({step.sql}))", JSONB)
     element = _element(typed, syntax.position_of(node.operand))
     if node.goes_on:
         raise NotSupported(
