@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -238,6 +239,28 @@ def test_another_rows_error_is_explained_if_postgresql_tells_it_in_the_order_of_
 ) -> None:
     program = tuple(Made(template(sql)) for sql in (*KEYED, text))
     assert reason_of(pair, Difference(program, f"error: {what}")) == why
+
+
+EQUAL: Final = "SELECT x.k, y.k, count(*) FROM p AS x JOIN p AS y USING (k) GROUP BY"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        # The keys are equal in the join, and are not in the sets.
+        (f"{EQUAL} CUBE (x.k, y.k) ORDER BY 1, 2", "an order that is not kept"),
+        # It is kept.
+        (f"{EQUAL} x.k, y.k ORDER BY 1, 2", ""),
+        # With a limit another order would be other rows.
+        (f"{EQUAL} CUBE (x.k, y.k) ORDER BY 1, 2 LIMIT 4", ""),
+    ],
+)
+def test_an_order_that_postgresql_does_not_keep_is_explained_if_it_does_apart(
+    pair: Pair, text: str, why: str
+) -> None:
+    program = tuple(Made(template(sql)) for sql in (*KEYED, text))
+    assert reason_of(pair, Difference(program, "order: (1) (2) instead of (2) (1)")) == why
 
 
 def test_trees_get_smaller_step_by_step() -> None:

@@ -59,6 +59,10 @@ UNPROMISED: Final = (
     here are read in the order of their keys, those of PostgreSQL mostly as their rows were written,
     so that another row's error may be told. PostgreSQL has to tell ours once its tables are
     rewritten by their keys (`CLUSTER`), with the same plan and nothing else changed.""",
+    """An ORDER BY that PostgreSQL does not keep: where a join holds two columns equal and grouping
+    sets make one of them NULL, its planner still takes them for equal, and sorts by one of them
+    only. It has to have our order once the same rows are sorted apart from what made them
+    (`WITH made AS MATERIALIZED ...`).""",
     """Which modifier (the scale of a numeric, the length of a varchar) PostgreSQL tells of a column
     once its planner has computed constants, as in `CASE WHEN true THEN ...`: it says another one
     when it only describes the statement, and that one is told here.""",

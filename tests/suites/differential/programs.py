@@ -30,6 +30,8 @@ _FOR_NO_ROW: Final = re.compile(
     r"(?P<sqlstate>(?:22|54)...) "
 )
 
+_BY_POSITIONS: Final = re.compile(r"ORDER BY \d+(?:, \d+)*\Z")
+
 _FOR_EVERY_KEY: Final = """
 DO $$ DECLARE a record; BEGIN
     FOR a IN SELECT format('%I.%I', nspname, t.relname) AS name, format('%I', k.relname) AS key
@@ -205,6 +207,7 @@ def reason_of(pair: Pair, found: Difference) -> str:
         ("two errors", _has_two_errors),
         ("the planner", _is_the_planners),
         ("the order of rows", _is_by_the_order_of_rows),
+        ("an order that is not kept", _is_not_kept),
     ):
         if is_so(pair, found):
             return why
@@ -258,6 +261,25 @@ def _is_by_the_order_of_rows(pair: Pair, found: Difference) -> bool:
         told.append(_ask(pair.theirs, last)[-1].sqlstate)
     as_inserted, by_key = told
     return plans[0] == plans[1] and [by_key, as_inserted] == found.sqlstates
+
+
+def _is_not_kept(pair: Pair, found: Difference) -> bool:
+    """Whether PostgreSQL leaves its own ORDER BY out (see `comparison.UNPROMISED`): it has our
+    order as soon as it sorts the same rows apart from what made them."""
+    *before, last = found.program
+    ordered = _BY_POSITIONS.search(render(last.tree, apart=last.is_prepared)[0])
+    if found.name != "order" or ordered is None or run_program(pair, before) is not None:
+        return False
+    apart = f"WITH made AS MATERIALIZED ({{}}) SELECT * FROM made {ordered[0]}"
+    ours, theirs, in_order = (
+        _ask(client, made)[-1].rows
+        for client, made in (
+            (pair.ours, last),
+            (pair.theirs, last),
+            (pair.theirs, replace(last, tree=template(apart, last.tree))),
+        )
+    )
+    return theirs != ours == in_order
 
 
 def _has_two_errors(pair: Pair, found: Difference) -> bool:
