@@ -24,6 +24,7 @@ from typing import Final
 
 from jepsen_like.backends.backend import PROBE_SERVICE, Backend, Endpoint, Pair, connected
 from jepsen_like.backends.datagrams import Datagrams, Sighting
+from jepsen_like.backends.listening import end_listening
 
 __all__ = ["Sent", "Prober"]
 
@@ -99,8 +100,11 @@ class Prober:
                 listener = self._socket(host)
                 listener.bind((self._backend.address(host), 0))
                 endpoint = listener.getsockname()[:2]
-                server = await asyncio.start_server(self._accept, sock=listener)
-                stack.callback(server.close)
+                server = await asyncio.start_server(
+                    self._accept, sock=listener, start_serving=False
+                )
+                stack.push_async_callback(end_listening, (server,))
+                await server.start_serving()
                 self._endpoints[host] = await self._backend.expose(host, PROBE_SERVICE, endpoint)
             for pair in self._backend.pairs:
                 self._lines[pair] = [await self._line(pair)]

@@ -30,7 +30,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, TypeAlias, cast
+from typing import Any, ClassVar, Final, TypeAlias, cast
 
 from jepsen_like.backends.abilities import INSTANT, PROXY
 from jepsen_like.backends.backend import (
@@ -42,6 +42,7 @@ from jepsen_like.backends.backend import (
 )
 from jepsen_like.backends.backoff import next_attempt, next_knock
 from jepsen_like.backends.dialer import can_tell, host_that_dialed, on_host
+from jepsen_like.backends.listening import end_listening
 from jepsen_like.backends.shape import PLAIN, Departures, Shape, link_rng
 from jepsen_like.backends.stations import layout_of
 
@@ -143,11 +144,12 @@ class Mesh:
         addresses: dict[str, Endpoint] = {}
         for source in self.layout.dialers(host):
             route = _Route(self, source, host, service, endpoint, opener)
-            if listener is None:
-                server = await loop.create_server(route.accept, LOOPBACK, 0)
-            else:
-                server = await loop.create_server(route.accept, sock=listener)
-            self._servers.append(server)
+            where: dict[str, Any] = {"host": LOOPBACK, "port": 0}
+            if listener is not None:
+                where = {"sock": listener}
+            server = await loop.create_server(route.accept, **where, start_serving=False)
+            self._servers.append(server)  # before the next chance to be stopped
+            await server.start_serving()
             addresses[source] = cast("Endpoint", server.sockets[0].getsockname()[:2])
         return addresses
 
@@ -164,8 +166,11 @@ class Mesh:
             for source in (host, *self.layout.dialers(host))
         }
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Arrival(routes), LOOPBACK, 0)
+        server = await loop.create_server(
+            lambda: _Arrival(routes), LOOPBACK, 0, start_serving=False
+        )
         self._servers.append(server)
+        await server.start_serving()
         return cast("Endpoint", server.sockets[0].getsockname()[:2])
 
     async def reach(self, host: str, endpoint: Endpoint) -> Endpoint:
@@ -281,8 +286,7 @@ class Mesh:
 
     async def close(self) -> None:
         self.is_closed = True
-        for server in self._servers:
-            server.close()
+        await end_listening(self._servers)
         tasks = tuple(self._dials.values())
         for task in tasks:
             task.cancel()

@@ -217,6 +217,9 @@ class _Server:
         self.process = process
         self.sockets = (sock,)
 
+    async def start_serving(self) -> None:
+        """It does since it was made."""
+
     def close(self) -> None:
         self._network.forget_listener(self)
 

@@ -324,15 +324,12 @@ async def stopped_after(turns: int) -> bool:
     return ended
 
 
-# A listener that closes just before asyncio (3.11) makes the transport of what it has accepted
-# leaves that transport without an owner.
-@pytest.mark.filterwarnings("ignore:unclosed (transport|.socket):ResourceWarning")
-def test_a_run_that_stops_while_probes_are_being_laid_leaves_no_task() -> None:
+def test_a_run_that_stops_while_probes_are_being_laid_leaves_nothing() -> None:
     turns = 0
     while not asyncio.run(stopped_after(turns)):
         turns += 1
     assert turns > 20
-    gc.collect()  # a writer that was left open says so now: warnings are errors
+    gc.collect()  # what was left open says so now: warnings are errors
 
 
 async def test_a_slow_link_delivers_later_and_in_order(world: World) -> None:
