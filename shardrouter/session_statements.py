@@ -35,6 +35,7 @@ from shardrouter.planned import (
     ResultColumn,
     SavepointStep,
 )
+from shardrouter.schema_change import published
 from shardrouter.session_state import SessionState
 from shardrouter.statement_names import no_such_statement
 from shardrouter.transaction_answers import in_failed_block
@@ -99,19 +100,39 @@ class SessionStatements:
             return prepared
         try:
             return await self._plan(text, oids, catalog)
-        except UnknownTable:
-            await self._state.look_again(deadline)
         except StatementError as exc:
             may_be_newer = exc.sqlstate.startswith("42") and exc.sqlstate != "42601"
             if not may_be_newer and not isinstance(exc, UnknownLabel):
                 raise
             try:
                 await self._state.look_again(deadline)
-            except (Unavailable, DeadlineExceeded):  # no news: what the statement met stands
-                raise exc from None
-            if self._state.catalog.version == catalog.version:
+            except (Unavailable, DeadlineExceeded):
+                if isinstance(exc, UnknownTable):
+                    raise
+                raise exc from None  # no news: what the statement met stands
+        try:
+            return await self._plan(text, oids, self._state.catalog)
+        except StatementError:
+            if not await self._is_for_what_pends(text, oids):
                 raise
+        await self._state.schema.settled(deadline)
+        await self._state.look_again(deadline)
         return await self._plan(text, oids, self._state.catalog)
+
+    async def _is_for_what_pends(self, text: str, oids: tuple[int, ...]) -> bool:
+        """Whether a change of the schema that is not on all shards yet would make the statement
+        right: its router has died, or met a shard without a leader, and left it to whoever needs
+        it."""
+        known = self._state.schema.catalog
+        pending = known.pending
+        if pending is None or pending.undone or pending.relocated or self._state.drafted:
+            return False
+        catalog = published(known, pending).searched(self._state.settings.search_path)
+        try:
+            await PlanCache().make(text, oids, catalog, self._state.role.name)
+        except RouterError:
+            return False
+        return True
 
     async def _plan(self, text: str, oids: tuple[int, ...], catalog: Catalog) -> Prepared:
         return await self._plans_now.make(text, oids, catalog, self._state.role.name)

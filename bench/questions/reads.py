@@ -14,7 +14,7 @@ from bench.turns import Entry, in_turns
 
 ROWS: Final = 10_000
 CLIENTS: Final = (1, 16, 64)
-LARGE: Final = ("64 clients",)
+LARGE: Final = ("16 clients", "64 clients")
 SCRIPT: Final = rf"""\set id random(0, {ROWS - 1})
 SELECT val FROM bench WHERE id = :id;
 """
@@ -53,7 +53,7 @@ async def measure(setting: Setting) -> Answer:
 
     entries = (
         by_asyncpg("linearizable"),
-        by_asyncpg("lease", LARGE),
+        *(by_asyncpg(level, LARGE) for level in ("lease", "bounded", "session")),
         by_asyncpg("any"),
         by_asyncpg(""),
         Entry("etcd linearizable", ETCD, of_etcd),

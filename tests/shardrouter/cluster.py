@@ -15,14 +15,19 @@ GROUPS = ("meta", "shard-1", "shard-2", "shard-3")
 
 
 @asynccontextmanager
-async def one_node(directory: Path, groups: tuple[str, ...] = GROUPS) -> AsyncIterator[Path]:
+async def one_node(
+    directory: Path,
+    groups: tuple[str, ...] = GROUPS,
+    *,
+    resolve_after_ms: int = RaftConfig.resolve_after_ms,
+) -> AsyncIterator[Path]:
     """A cluster of one node; yields its cluster.toml."""
     node_port, router_port = free_ports(2)
     config = new_cluster_config(
         placement={group: ["n1"] for group in groups},
         ports=[node_port],
         router_port=router_port,
-        raft=RaftConfig(tick_ms=10, election_ticks=10),
+        raft=RaftConfig(tick_ms=10, election_ticks=10, resolve_after_ms=resolve_after_ms),
     )
     path = directory / "cluster.toml"
     path.write_text(format_cluster(config))

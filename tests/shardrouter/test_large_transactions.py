@@ -263,3 +263,31 @@ async def test_only_long_texts_of_rows_are_lifted() -> None:
     assert lift(f"SELECT {long}") is None
     assert lift(f"INSERT INTO h VALUES ($1, {long})") is None
     assert lift(f"INSERT INTO h SELECT 1, {long}") is None
+
+
+@pytest.mark.long
+async def test_a_block_that_read_much_on_one_of_its_shards_is_not_taken_for_abandoned(
+    tmp_path: Path,
+) -> None:
+    """The shards with next to nothing to read have prepared long before the one that reads it all
+    once more; their leaders do not end it meanwhile, however soon they would end another."""
+    async with (
+        one_node(tmp_path, resolve_after_ms=20) as path,
+        Router.open(path, rng=random.Random(1)) as router,
+    ):
+        await router.execute("CREATE TABLE t (k int, id int, name text, PRIMARY KEY (k, id))")
+        keys = {(await router.where("t", key)).shard: key for key in range(60)}
+        assert len(keys) == 3
+        much, *little = keys.values()
+        some = [(much, n, name) for n, name in rows(12_000, 60)]
+        await router.copy_records_to_table("t", records=[(key, 0, "a") for key in little])
+        await router.copy_records_to_table("t", records=some)
+        async with router.acquire() as session:
+            await session.execute("SET statement_timeout = '20s'")
+            async with session.transaction():
+                read = [tuple(row) async for row in session.cursor("SELECT k, id, name FROM t")]
+                assert len(read) == len(some) + len(little)
+                assert set(some) < set(read)
+                for key in keys.values():
+                    await session.execute("UPDATE t SET name = 'b' WHERE k = $1 AND id = 0", key)
+        assert await router.fetchval("SELECT count(*) FROM t WHERE name = 'b'") == 3

@@ -253,6 +253,53 @@ async def test_a_shard_without_a_leader_leaves_a_change_to_the_next_router(tmp_p
             assert [tuple(row) for row in rows] == [(n, 3) for n in range(20)]
 
 
+async def test_who_needs_what_pends_finishes_it(tmp_path: Path) -> None:
+    """A table and a column that a shard without a leader has not got yet: a statement that needs
+    them waits for it and is answered once it is back; one that is wrong either way says so at
+    once."""
+    ports = free_ports(3)
+    config = new_cluster_config(
+        placement={"meta": ["n1"], "shard-1": ["n1"], "shard-2": ["n2"]},
+        ports=ports[:2],
+        router_port=ports[2],
+        raft=RaftConfig(tick_ms=10, election_ticks=10),
+    )
+    path = tmp_path / "cluster.toml"
+    path.write_text(format_cluster(config))
+    config = parse_cluster(path.read_text())
+    async with Node(config, "n1", tmp_path / "n1", rng=random.Random(1)):
+        async with (
+            Node(config, "n2", tmp_path / "n2", rng=random.Random(2)),
+            Router.open(path, rng=random.Random(3)) as first,
+        ):
+            await first.execute("CREATE TABLE s (id int PRIMARY KEY)")
+        for attempt, (change, question, answer) in enumerate(
+            [
+                ("CREATE TABLE t (id int PRIMARY KEY)", "SELECT count(*) FROM t", 0),
+                ("ALTER TABLE s ADD COLUMN w int", "SELECT count(w) FROM s", 0),
+                ("CREATE TABLE u (id int PRIMARY KEY)", "INSERT INTO u VALUES (1) RETURNING id", 1),
+            ]
+        ):
+            async with Router.open(path, rng=random.Random(3)) as gone, gone.acquire() as session:
+                await session.execute("SET statement_timeout = '700ms'")
+                with pytest.raises(RouterError) as caught:
+                    await session.execute(change)
+                assert caught.value.sqlstate == "08007"
+            async with Router.open(path, rng=random.Random(4)) as next_one:
+                async with next_one.acquire() as session:
+                    await session.execute("SET statement_timeout = '700ms'")
+                    with pytest.raises(RouterError) as caught:
+                        await session.execute(question)
+                    assert caught.value.sqlstate in ("57014", "57P03"), caught.value
+                    with pytest.raises(StatementError) as caught:
+                        await session.execute("SELECT count(*) FROM never")
+                    assert caught.value.sqlstate == "42P01"
+                waiting = asyncio.ensure_future(next_one.fetchval(question))
+                seed = random.Random(5 + attempt)
+                async with Node(config, "n2", tmp_path / "n2", rng=seed):
+                    assert await waiting == answer
+
+
 async def test_a_transaction_with_a_change_needs_all_its_shards(tmp_path: Path) -> None:
     """One of which has no leader when it is to be committed: nothing of it happens, and what the
     others have prepared for it is free again."""

@@ -10,13 +10,19 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from nodes import cursors
 from nodes.config import Address
 from shardrouter.pgserver import PgServer
 from shardrouter.pgwire import messages as m
 from shardrouter.router import Router
 from tests.shardrouter.cluster import one_node
 from tests.shardrouter.pgserver.wire_client import WireClient, sqlstates
-from tests.shardrouter.test_streams import Connection, open_cursors, until_none_is_open
+from tests.shardrouter.test_streams import (
+    Connection,
+    all_cursors,
+    open_cursors,
+    until_none_is_open,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -129,6 +135,28 @@ async def test_an_error_of_one_shard_in_the_middle_ends_all(connection: Connecti
             await connection.fetch(sql)
         await until_none_is_open()
     assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_snapshot_older_than_its_maximum_age_is_told(
+    address: Address, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one shard is enough: a part of the rows is no answer. Who was too slow goes on."""
+    async with WireClient(address) as client:
+        await client.start()
+        for sql in (SORTED, "SELECT id, name FROM t"):
+            client.send(m.Parse("", sql, ()), m.Bind("", "", (), (), ()))
+            client.send(m.Execute("", 1), m.Flush())
+            await client.until(m.PortalSuspended)
+            assert open_cursors() == 3
+            monkeypatch.setattr(cursors, "AGE_S_MAX", -1.0)
+            aged = next(each for each in all_cursors() if each.open)
+            aged._look()
+            monkeypatch.undo()
+            client.send(m.Execute("", 0), m.Sync())
+            assert sqlstates(await client.until(m.ReadyForQuery)) == ["72000"]
+            await until_none_is_open()
+            assert m.CommandComplete("SELECT 1") in await client.query("SELECT 1")
+    assert len(await connection.fetch("SELECT id FROM t")) == ROWS
 
 
 async def test_the_time_of_a_statement_ends_it(connection: Connection) -> None:

@@ -263,6 +263,32 @@ def test_an_order_that_postgresql_does_not_keep_is_explained_if_it_does_apart(
     assert reason_of(pair, Difference(program, "order: (1) (2) instead of (2) (1)")) == why
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "what", "why"),
+    [
+        ("SELECT v::int FROM p", "22003 (k10) instead of 22P02 (k9)", "errors of two rows"),
+        ("SELECT v::int FROM p", "22P02 (k9) instead of 22003 (k10)", "errors of two rows"),
+        # No row fails so.
+        ("SELECT v::int FROM p", "22012 (of none) instead of 22P02 (k9)", ""),
+        # One row has both: their order is the statement's, wherever it is.
+        (
+            "SELECT v::int, 1 / (length(v) - 1) FROM p WHERE k = 'k9'",
+            "22012 (by zero) instead of 22P02 (k9)",
+            "",
+        ),
+        # Only one of the two fails.
+        ("SELECT v::int FROM p WHERE k = 'k9'", "SELECT 1 instead of 22P02 (k9)", ""),
+    ],
+)
+def test_errors_of_two_rows_are_explained_if_each_is_told_of_one_alone(
+    text: str, what: str, why: str
+) -> None:
+    program = tuple(Made(template(sql)) for sql in (*KEYED, text))
+    with running_shards() as both:
+        assert reason_of(both, Difference(program, f"error: {what}")) == why
+
+
 def test_trees_get_smaller_step_by_step() -> None:
     sum_ = template("{} + {}", leaf("1", "int4"), leaf("2", "int4"), type_="int4", tag="sum")
     tree = listed([sum_, leaf("3", "int4")], before="SELECT ")

@@ -12,7 +12,7 @@ from tests.suites.differential.chance import Made
 from tests.suites.differential.comparison import difference, explained, is_refusal
 from tests.suites.differential.constructs import SIMPLEST
 from tests.suites.differential.grammar import Grammar
-from tests.suites.differential.pair import Pair
+from tests.suites.differential.pair import Pair, Sharded
 from tests.suites.differential.trees import (
     Tree,
     render,
@@ -208,6 +208,7 @@ def reason_of(pair: Pair, found: Difference) -> str:
         ("the planner", _is_the_planners),
         ("the order of rows", _is_by_the_order_of_rows),
         ("an order that is not kept", _is_not_kept),
+        ("errors of two rows", _is_of_two_rows),
     ):
         if is_so(pair, found):
             return why
@@ -280,6 +281,25 @@ def _is_not_kept(pair: Pair, found: Difference) -> bool:
         )
     )
     return theirs != ours == in_order
+
+
+def _is_of_two_rows(pair: Pair, found: Difference) -> bool:
+    """Whether two rows fail, each of which may be met first where they are on several shards: of
+    the rows that the program inserts there is one with which alone both servers tell the one error,
+    and one with which alone both tell the other."""
+    if not isinstance(pair, Sharded) or found.name != "error" or len(set(found.sqlstates)) != 2:
+        return False
+    *before, last = found.program
+    inserts = [n for n, made in enumerate(before) if render(made.tree)[0].startswith("INSERT ")]
+    told = set()
+    for kept in inserts:
+        alone = [made for n, made in enumerate(before) if n == kept or n not in inserts]
+        if run_program(pair, alone) is None:
+            ours, theirs = (_ask(client, last)[-1].sqlstate for client in (pair.ours, pair.theirs))
+            told |= {ours} & {theirs}
+        if told.issuperset(found.sqlstates):
+            return True
+    return False
 
 
 def _has_two_errors(pair: Pair, found: Difference) -> bool:
