@@ -180,7 +180,7 @@ def pacelc(
     if test.backend == SIM and not kernel().simulates:
         simulate()
     with ExitStack() as stack:
-        corners: Aside[Sequence[ClassLabel]] | None = None
+        corners: Aside[tuple[ClassLabel, ...]] | None = None
         if test.backend == SIM:
             work = partial(corner_labels, test.seed if seed is None else seed)
             corners = stack.enter_context(Aside(work))
