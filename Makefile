@@ -175,7 +175,7 @@ bench: venv  ## this database beside its peers, 40 minutes, docs/performance.md:
 # For this system and this version of Python: wheels are of one.
 WHEELHOUSE ?= dist/wheelhouse
 wheelhouse: venv  ## every wheel there is to install, in dist/wheelhouse, for machines without network
-	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --require-hashes \
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --use-pep517 --require-hashes \
 	  --wheel-dir $(WHEELHOUSE) -r requirements.lock
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	  --wheel-dir $(WHEELHOUSE) .

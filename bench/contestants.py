@@ -31,7 +31,9 @@ __all__ = [
     "BARE_CORE",
     "CORE",
     "ETCD",
+    "MAJORITY",
     "OURS",
+    "PEERS",
     "POSTGRES",
     "PYSYNCOBJ",
     "PYSYNCOBJ_INSIDE",
@@ -41,6 +43,8 @@ __all__ = [
     "Started",
     "ours",
 ]
+
+MAJORITY: Final = "2 of 3"
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class Started:
 class Contestant:
     name: str
     durability: str
+    fsynced: str
+    """Of how many copies, how many have a write on disk before it is acknowledged."""
     start: Callable[[Path], AbstractAsyncContextManager[Started]]
     """In an empty directory."""
     missing: Callable[[], str] = lambda: ""
@@ -89,6 +95,7 @@ def ours(shards: int = 1, name: str = "shardrouter", *, metrics: bool = False) -
         name,
         f"{shards} shard{'s' if shards > 1 else ''} of 3 replicas: log fsynced by a majority, "
         "exactly once, applied to SQLite",
+        MAJORITY,
         lambda directory: _up(directory, name, shards, metrics),
     )
 
@@ -129,12 +136,14 @@ async def _postgres(name: str, *, with_standby: bool) -> AsyncIterator[Started]:
 POSTGRES: Final = Contestant(
     "PostgreSQL",
     "one copy: WAL fsynced",
+    "1 of 1",
     lambda _: _postgres("PostgreSQL", with_standby=False),
     _postgres_missing,
 )
 STANDBY: Final = Contestant(
     "PostgreSQL + standby",
     "two copies: WAL fsynced by the primary and by its synchronous standby; no failover",
+    "2 of 2",
     lambda _: _postgres("PostgreSQL + standby", with_standby=True),
     _postgres_missing,
 )
@@ -149,6 +158,7 @@ def _of_members(
     program: str = "",
     missing: str = "",
     *,
+    fsynced: str = MAJORITY,
     is_restless: bool = False,
 ) -> Contestant:
     """Three processes, of which one leads and is asked. `program` has to be on PATH."""
@@ -162,7 +172,7 @@ def _of_members(
     def lacking() -> str:
         return missing if program and shutil.which(program) is None else ""
 
-    return Contestant(name, durability, start, lacking, is_restless)
+    return Contestant(name, durability, fsynced, start, lacking, is_restless)
 
 
 ETCD: Final = _of_members(
@@ -183,8 +193,12 @@ PYSYNCOBJ: Final = _of_members(
     "pysyncobj, no fsync",
     "3 copies, as shipped: the log in memory, nothing fsynced; SQLite",
     running_stock,
+    fsynced="none of 3",
     is_restless=True,
 )
+PEERS: Final = tuple(c.name for c in (STANDBY, POSTGRES, ETCD, RQLITE, PYSYNCOBJ))
+"""Who is not ours, by the beginning of the names of lines."""
+
 CORE: Final = _of_members(
     "core",
     "a node of this database without a router: log fsynced by a majority; SQLite, exactly once, "

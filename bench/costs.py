@@ -40,11 +40,11 @@ class Costs:
 def costs_of(roots: Mapping[str, int]) -> Costs:
     """Of the process trees below `roots` (name -> pid), now."""
     trees = _trees(roots)
-    looks = {name: [_cpu_s(pid) for pid in pids] for name, pids in trees.items()}
+    looks = {name: [_cpu_ticks(pid) for pid in pids] for name, pids in trees.items()}
     disk = sum(_written(pid) for pids in trees.values() for pid in pids)
     return Costs(
-        {name: sum(map(sum, each)) for name, each in looks.items()},
-        {name: sum(system for _, system in each) for name, each in looks.items()},
+        {name: sum(map(sum, each)) * _TICK_S for name, each in looks.items()},
+        {name: sum(system for _, system in each) * _TICK_S for name, each in looks.items()},
         disk,
         _loopback_bytes(),
     )
@@ -104,10 +104,11 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def _cpu_s(pid: int) -> tuple[float, float]:
-    """(user, system), of the children too that have ended."""
+def _cpu_ticks(pid: int) -> tuple[int, int]:
+    """(user, system), of the children too that have ended. Whole numbers: the same processes added
+    up in another order are the same."""
     user, system, children_user, children_system = map(int, _stat(pid)[11:15] or (0, 0, 0, 0))
-    return (user + children_user) * _TICK_S, (system + children_system) * _TICK_S
+    return user + children_user, system + children_system
 
 
 def _written(pid: int) -> int:

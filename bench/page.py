@@ -14,18 +14,24 @@ from typing import Final
 
 import msgspec
 
+from bench.filled import filled
 from bench.question import Line, Measured, Question, Spread, Verdict
+from bench.ratios import ratios
 
 __all__ = ["kept", "page", "tables"]
 
 CHANGES: Final = Path(__file__).with_name("changes.md")
-"""Written by hand: what each change of the paths bought."""
+"""Written by hand, with figures of the answers: what is missed and why, and what each change of
+the paths bought."""
 
 _ABOUT: Final = (
     "Written by `make bench` from the answers beside it; how they are found is in "
     "[bench/README.md](../bench/README.md). Contestants run on one machine, on loopback, with "
     "their clients, and take turns; figures are medians of the rounds, with the least and the "
-    "most. Figures of one machine do not travel; ratios do, to a degree. `client-bound`: in one of "
+    "most. `copies with an fsync`: of how many copies, how many have a write on disk before it is "
+    "acknowledged. The column that ends in `of others'` divides that figure by that of each other "
+    "contestant with the same client; where nobody else takes part, by that of the first line. "
+    "Figures of one machine do not travel; ratios do, to a degree. `client-bound`: in one of "
     "the two runs the client had over half of all CPU time, so that the ratio says little of the "
     "servers; pgbench is the client that is compiled. CPU is user and system of all processes and "
     "of the client for each operation; bytes on disk are those the kernel charges to the "
@@ -38,11 +44,17 @@ _QUICK: Final = (
 )
 
 _PART: Final = "cpu_us "
+_BY_PROCESS: Final = "CPU us by process"
+_COPIES: Final = "copies with an fsync"
+_WITH_ENDS: Final = ("per_second", "p50_ms", "p99_ms", "cpu_us", "seconds", "listening_s")
+"""Figures that are shown with the least and the most of the rounds, as the one that is drawn."""
+
 _TITLES: Final = {
-    "per_second": "per second (least to most)",
+    "per_second": "per second",
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",
     "cpu_us": "CPU us each",
+    "cpu_s": "CPU s, all processes",
     "system_us": "of it the kernel",
     "sqlite_us": "of it SQLite, at least",
     "python_us": "left to Python",
@@ -68,13 +80,21 @@ def tables(question: Question, found: Measured) -> str:
     said = [f"## {question.asks}", "", about(found), ""]
     names = list(dict.fromkeys(n for line in found.answer.lines for n in line.figures))
     columns = [name for name in names if " " not in name]  # the others are of one process
+    cases = [list(lines) for _, lines in groupby(found.answer.lines, key=lambda line: line.case)]
+    compared = [ratios(lines, question.chart) for lines in cases]
+    has_ratios = question.has_ratios and any(map(any, compared))
+    has_copies = any(line.fsynced for line in found.answer.lines)
     has_parts = any(name.startswith(_PART) for name in names)
-    said += _head(["", *(_titled(name) for name in columns), *["CPU us by process"] * has_parts])
-    for case, lines in groupby(found.answer.lines, key=lambda line: line.case):
+    titles = ["", *[_COPIES] * has_copies, *[_titled(name, question) for name in columns]]
+    titles += [*[f"{_titled(question.chart)} of others'"] * has_ratios, *[_BY_PROCESS] * has_parts]
+    said += _head(titles)
+    for lines, of_others in zip(cases, compared, strict=True):
         for number, line in enumerate(lines):
-            name = f"**{case}**<br>{line.contestant}" if not number and case else line.contestant
-            cells = [_cell(column, line.figures.get(column)) for column in columns]
-            said.append(_row([name, *cells, *[_parts(line)] * has_parts]))
+            case = f"**{line.case}**<br>" if not number and line.case else ""
+            cells = [f"{case}{line.contestant}", *[line.fsynced] * has_copies]
+            cells += [_cell(column, line.figures.get(column), question) for column in columns]
+            cells += [of_others[number]] * has_ratios
+            said.append(_row([*cells, *[_parts(line)] * has_parts]))
     if found.answer.verdicts:
         said += ["", *_verdicts(found.answer.verdicts)]
     said += ["", "What each does with a write before it is acknowledged:", ""]
@@ -116,7 +136,8 @@ def page(path: Path, results: Path, found: Sequence[tuple[Question, Measured]]) 
 
 
 def page_text(beside: str, found: Sequence[tuple[Question, Measured]], changes: str) -> str:
-    """Markdown; drawings are in the directory `beside`, `changes` is the part written by hand."""
+    """Markdown; drawings are in the directory `beside`, `changes` is the part written by hand,
+    whose figures are filled in."""
     said = ["# Performance", "", _ABOUT, ""]
     if any(one.quick for _, one in found):
         said += [_QUICK, ""]
@@ -127,7 +148,7 @@ def page_text(beside: str, found: Sequence[tuple[Question, Measured]], changes: 
         said.append(f"![{question.asks}]({beside}/{question.name}.svg)")
         for title in one.answer.flames:
             said += ["", f"![{title}]({beside}/{flame_name(question.name, title)})"]
-    return "\n".join([*said, "", changes.strip()]) + "\n"
+    return "\n".join([*said, "", filled(changes.strip(), [one for _, one in found])]) + "\n"
 
 
 def _conditions(found: Sequence[Measured]) -> list[str]:
@@ -175,18 +196,32 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _titled(name: str) -> str:
-    return _TITLES.get(name, name.replace("_", " "))
+def _titled(name: str, question: Question | None = None) -> str:
+    ends = " (least to most)" if question and _has_ends(name, question) else ""
+    return _TITLES.get(name, name.replace("_", " ")) + ends
 
 
-def _cell(name: str, spread: Spread | None) -> str:
+def _has_ends(name: str, question: Question) -> bool:
+    return name in _WITH_ENDS or name == question.chart
+
+
+def _cell(name: str, spread: Spread | None, question: Question) -> str:
     if spread is None:
         return ""
     if name == "client_share":
         return f"{spread.median:.0%}"
-    if name == "per_second":
-        return f"{spread.median:,.0f} ({spread.least:,.0f} to {spread.most:,.0f})"
-    return f"{spread.median:,.4g}" if spread.median < 1000 else f"{spread.median:,.0f}"
+    show = _whole if name == "per_second" else _short
+    if spread.least == spread.most or not _has_ends(name, question):
+        return show(spread.median)
+    return f"{show(spread.median)} ({show(spread.least)} to {show(spread.most)})"
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.4g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _parts(line: Line) -> str:

@@ -48,6 +48,8 @@ class Line(msgspec.Struct, frozen=True):
     contestant: str
     case: str
     figures: dict[str, Spread]
+    fsynced: str = ""
+    """Of how many copies, how many have a write on disk before it is acknowledged: `2 of 3`."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -119,6 +121,8 @@ class Question:
     chart: str
     """The figure that is drawn."""
     measure: Callable[[Setting], Awaitable[Answer]]
+    has_ratios: bool = True
+    """Whether the lines of a case can be compared with each other."""
 
 
 def spread_of(values: Sequence[float]) -> Spread:
@@ -130,10 +134,12 @@ def _short(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def line_of(contestant: str, case: str, runs: Sequence[Mapping[str, float]]) -> Line:
+def line_of(
+    contestant: str, case: str, runs: Sequence[Mapping[str, float]], fsynced: str = ""
+) -> Line:
     """Runs of one contestant in one case, one for each round."""
     figures = {name: spread_of([run[name] for run in runs]) for name in runs[0]}
-    return Line(contestant, case, figures)
+    return Line(contestant, case, figures, fsynced)
 
 
 def against(

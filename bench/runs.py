@@ -28,6 +28,7 @@ from tests.suites.postgres import find_programs
 __all__ = [
     "Figures",
     "RunFailed",
+    "costs_each",
     "fill",
     "pgbench",
     "pgbench_words",
@@ -89,7 +90,7 @@ async def python_client(
     operations, cost = int(found.pop("operations")), spent(before, after)
     cost.cpu_s["client"] = found.pop("client_cpu_s")
     cost.system_s["client"] = found.pop("client_system_s")
-    return found | _costs(cost, memory, operations)
+    return found | costs_each(cost, memory, operations)
 
 
 def why_it_ended(said: str) -> str:
@@ -107,16 +108,18 @@ def why_it_ended(said: str) -> str:
     return " ".join(" ".join(lines).split()) or "it was told to end"
 
 
-def _costs(cost: Costs, memory: dict[str, float], operations: int) -> Figures:
-    """For each operation; one of the processes is the client."""
+def costs_each(cost: Costs, memory: dict[str, float], operations: int) -> Figures:
+    """For each operation; one of the processes may be the client."""
     each = 1e6 / max(operations, 1)
     all_s = sum(cost.cpu_s.values())
+    client = cost.cpu_s.get("client")
+    share = {} if client is None else {"client_share": client / max(all_s, 1e-9)}
     return {
         "cpu_us": all_s * each,
         **{f"cpu_us {name}": s * each for name, s in cost.cpu_s.items()},
         "system_us": sum(cost.system_s.values()) * each,
         **{f"system_us {name}": s * each for name, s in cost.system_s.items()},
-        "client_share": cost.cpu_s["client"] / max(all_s, 1e-9),
+        **share,
         "disk_bytes": cost.disk_bytes / max(operations, 1),
         "wire_bytes": cost.wire_bytes / max(operations, 1),
         "peak_memory_mb": sum(memory.values()),
@@ -185,7 +188,7 @@ async def pgbench(
         "p50_ms": took[len(took) // 2],
         "p99_ms": took[int(len(took) * 0.99)],
     }
-    return figures | _costs(spent(before, after), memory, len(took))
+    return figures | costs_each(spent(before, after), memory, len(took))
 
 
 async def _until_it_runs(scratch: Path, ended: asyncio.Future[int]) -> None:

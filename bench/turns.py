@@ -94,7 +94,7 @@ async def in_turns(
                         f"{figures['per_second']:.0f}/s, {figures['cpu_us']:.0f} us of CPU"
                     )
     lines: list[Line] = [
-        line_of(entry.name, case, runs[entry.name, case])
+        line_of(entry.name, case, runs[entry.name, case], entry.contestant.fsynced)
         for case in cases
         for entry in taking_part
         if (entry.name, case) in runs

@@ -13,8 +13,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -157,6 +158,7 @@ def pacelc(
       jepsen-like pacelc --seed 7 --json
     """
     from jepsen_like import pacelc as experiment
+    from jepsen_like.aside import Aside
     from jepsen_like.corner_stores import corner_labels
     from jepsen_like.result import EXIT_CODES
 
@@ -175,11 +177,19 @@ def pacelc(
     else:
         test = experiment.pacelc_test(named_database(db), quick=quick)
 
-    def show(result: RunResult) -> None:
-        beside = corner_labels(result.seed) if test.backend == SIM else ()
-        _print_labels((*result.labels, *beside), result.validity, result.verdicts, is_json)
+    if test.backend == SIM and not kernel().simulates:
+        simulate()
+    with ExitStack() as stack:
+        corners: Aside[tuple[ClassLabel, ...]] | None = None
+        if test.backend == SIM:
+            work = partial(corner_labels, test.seed if seed is None else seed)
+            corners = stack.enter_context(Aside(work))
 
-    carry_out(test, words, seed, out, backend, keep, show=show)
+        def show(result: RunResult) -> None:
+            beside = () if corners is None else corners.result()
+            _print_labels((*result.labels, *beside), result.validity, result.verdicts, is_json)
+
+        carry_out(test, words, seed, out, backend, keep, show=show)
 
 
 def named_database(name: str) -> LevelledDatabase:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jepsen_like.adapters.database import DefiniteDatabase
+from jepsen_like.backends.abilities import SIM
 from jepsen_like.checks.liveness import liveness
 from jepsen_like.checks.values import Evidence, Findings
 from jepsen_like.history import Operation, contradicted, in_words, lint
@@ -29,6 +30,13 @@ LATE_NS: Final = 100_000_000
 """From which on a report says that the harness was late: some elections begin after as long."""
 
 FALSE_ERRORS_MAX: Final = 20
+
+NOT_SIMULATED: Final = (
+    "simulated: says nothing of what only real processes have, which are cores that are contended "
+    "for, races of threads, disks that fail or are slow, packets that are lost, doubled or "
+    "reordered, and TLS (docs/simulation.md)"
+)
+"""What a report of the backend `sim` does not cover."""
 
 RESULTS_FORMAT: Final = 2
 """Raised whenever a field of results.json changes meaning or goes; new ones may come."""
@@ -49,6 +57,8 @@ def judge(recording: Recording, *, command: str) -> RunResult:
     found = (_well_formed(evidence), *([] if progress is None else [progress]))
     findings.append(Findings(verdicts=(*found, _progress(recording))))
     notes = [_load_in_words(test)]
+    if recording.backend == SIM:
+        notes.append(NOT_SIMULATED)
     if recording.late_ns >= LATE_NS:
         notes.append(
             f"the harness itself was up to {recording.late_ns / 1e9:.2f} s late: the machine was "

@@ -95,10 +95,10 @@ class Belonging:
         if asks and member.has_lost(sender, node):
             self._tell(node, [Envelope(group, Removed(member.replica, sender, 0))])
 
-    def is_time(self, election_ticks: int) -> bool:
-        """A tick has passed; whether to `ask` in it."""
-        self._ticks += 1
-        return self._ticks % (INQUIRY_ELECTIONS * election_ticks) == 0
+    def is_time(self, election_ticks: int, ticks: int = 1) -> bool:
+        """So many ticks have passed; whether to `ask` now."""
+        self._ticks += ticks
+        return self._ticks % (INQUIRY_ELECTIONS * election_ticks) < ticks
 
     def ask(
         self, running: Mapping[str, Member], broken: Mapping[str, int], nodes: Iterable[str]

@@ -457,10 +457,10 @@ class Hosting:
 
     # ------------------------------------------------------------------ time
 
-    def tick(self) -> None:
-        """From time to time replicas that hear no leader ask whether they are members, unless
-        their own logs say so."""
-        if not self._belonging.is_time(self.config.raft.election_ticks):
+    def tick(self, ticks: int = 1) -> None:
+        """So many ticks have passed. From time to time replicas that hear no leader ask whether
+        they are members, unless their own logs say so."""
+        if not self._belonging.is_time(self.config.raft.election_ticks, ticks):
             return
         for group, hosted in list(self.running.items()):
             if hosted.engine.has_lost(hosted.engine.replica, self._node):

@@ -86,13 +86,13 @@ class Balance:
         self._ticks_left = 0
         self._is_handing_over = False
 
-    def tick(self, leads: Mapping[str, int]) -> bool:
-        """A tick has passed, and these are the counts. True: look now."""
+    def tick(self, leads: Mapping[str, int], ticks: int = 1) -> bool:
+        """So many ticks have passed, and these are the counts. True: look now."""
         if leads != self._leads or self._is_handing_over:
             self._leads = dict(leads)
             self._begin_pause()
             return False
-        self._ticks_left -= 1
+        self._ticks_left -= ticks
         if self._ticks_left > 0:
             return False
         self._begin_pause()

@@ -57,12 +57,21 @@ class Neighbours:
         known.beat = beat
         return is_new
 
-    def tick(self) -> list[str]:
-        """A tick has passed. The nodes whose groups must be woken: they have been silent for an
-        election timeout."""
+    def ticks_left(self) -> int:
+        """So many ticks have to pass before a node can be missed that is there now."""
+        left = (
+            self._election_ticks - known.silent_ticks
+            for known in self._known.values()
+            if known.is_there
+        )
+        return min(left, default=self._election_ticks)
+
+    def tick(self, ticks: int = 1) -> list[str]:
+        """So many ticks have passed. The nodes whose groups must be woken: they have been silent
+        for an election timeout."""
         lost: list[str] = []
         for node, known in self._known.items():
-            known.silent_ticks += 1
+            known.silent_ticks += ticks
             if known.is_there and known.silent_ticks >= self._election_ticks:
                 known.is_there = False
                 lost.append(node)

@@ -311,30 +311,41 @@ class Node:
     def _tick(self) -> None:
         """One tick for all groups, so that their heartbeats to a peer share one frame. Leases
         build on `Pace`, so it is the clock that says whether it is time: a loop's timer may come
-        early."""
+        early. While all groups are quiet ticks are put off until there is a beat to send, or a
+        neighbour to miss."""
         loop = asyncio.get_running_loop()
         now = self._clock.monotonic()
-        is_due = now >= self._pace.due
-        if is_due:
-            self._late_s += LATE_WEIGHT * (now - self._pace.due - self._late_s)
-            self._pace.ticked(now)
-        self._tick_timer = loop.call_later(self._pace.due - now + TIMER_GRAIN_S, self._tick)
-        if is_due and (self._gathered or self._has_gathered(loop.time())):
-            for node in self._neighbours.tick():
+        if now < self._pace.due:
+            self._time_tick(now)
+            return
+        self._late_s += LATE_WEIGHT * (now - self._pace.due - self._late_s)
+        ticks = self._pace.put_off + 1
+        self._pace.ticked(now)
+        if self._gathered or self._has_gathered(loop.time()):
+            for node in self._neighbours.tick(ticks):
                 self._wake_groups_of(node)
             for engine in list(self._awake):
                 if engine.is_quiet:
                     del self._awake[engine]
                 else:
                     self._guard(engine, engine.tick)
-            self._hosting.tick()
+            self._hosting.tick(ticks)
             self._resolver.tick(self._leading)
             if self._config.raft.spread_leaders:
-                self._spread_leaders()
-        if is_due:
-            self._beat_ticks -= 1
-            if self._beat_ticks <= 0 or not self._gathered or self._beats() != self._last_beat:
-                self._beat()
+                self._spread_leaders(ticks)
+        self._beat_ticks -= ticks
+        if self._beat_ticks <= 0 or not self._gathered or self._beats() != self._last_beat:
+            self._beat()
+        if not self._awake and self._gathered and not self._resolver.is_at_work:
+            until_something = min(self._beat_ticks, self._neighbours.ticks_left())
+            self._pace.put_off_by(max(1, until_something) - 1)
+        self._time_tick(now)
+
+    def _time_tick(self, now: float) -> None:
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+        after = self._pace.due - now + TIMER_GRAIN_S
+        self._tick_timer = asyncio.get_running_loop().call_later(after, self._tick)
 
     def _beats(self) -> Beat:
         return Beat(self._life, len(self._leading), self._is_draining)
@@ -351,10 +362,11 @@ class Node:
         leads[self.name] = len(self._leading)
         return leads
 
-    def _spread_leaders(self) -> None:
-        """Hand a group over to a node that leads fewer, if it is time and there is one."""
+    def _spread_leaders(self, ticks: int) -> None:
+        """So many ticks have passed: hand a group over to a node that leads fewer, if it is time
+        and there is one."""
         leads = self._leads()
-        if not self._balance.tick(leads) or self._is_draining:
+        if not self._balance.tick(leads, ticks) or self._is_draining:
             return
         beats = self._neighbours.beats()
         nodes = self._hosting.config.nodes.values()
@@ -405,6 +417,10 @@ class Node:
     def _wake(self, engine: RaftEngine) -> None:
         self._dirty[engine] = None
         self._awake[engine] = None
+        if self._tick_timer is not None and self._pace.put_off:
+            now = self._clock.monotonic()
+            self._pace.resume(now)
+            self._time_tick(now)
         if not self._turn_due:
             self._turn_due = True
             asyncio.get_running_loop().call_soon(self._turn)

@@ -364,7 +364,8 @@ class _Connection(asyncio.Protocol):
                 return
         else:
             self._taken, self._taken_at = self._given, self.loop.time()
-            data = data[self._write_now(data) :]
+            if self._descriptor >= 0:
+                data = data[self._write_now(data) :]
         if data:
             self._given += len(data)
             self.transport.write(data)

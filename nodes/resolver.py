@@ -77,9 +77,13 @@ class Resolver:
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(CONCURRENT_MAX)
 
+    @property
+    def is_at_work(self) -> bool:
+        """Something was prepared in these groups when they were looked at last."""
+        return bool(self._resolutions)
+
     def tick(self, leading: Iterable[RaftEngine]) -> None:
         """See what is due in the groups that are led here."""
-        now = self._clock()
         found: dict[str, tuple[int, Resolution]] = {}
         for engine in leading:
             group = engine.group
@@ -90,7 +94,7 @@ class Resolver:
             if before is None or before[0] != engine.term:
                 before = (engine.term, Resolution(group, self._after_s))
             found[group] = before
-            self._send(group, before[1], before[1].due(now, hosted.machine.prepared))
+            self._send(group, before[1], before[1].due(self._clock(), hosted.machine.prepared))
         self._resolutions = found
 
     def _send(self, group: str, resolution: Resolution, requests: Sequence[ToLeader]) -> None:

@@ -361,6 +361,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.generators": 0,
     "jepsen_like.load": 0,
     "jepsen_like.models": 0,
+    "jepsen_like.aside": 1,
     "jepsen_like.checks": 0,
     "jepsen_like.figures": 0,
     "jepsen_like.corner_stores": 0,

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.clusters import CLIENT, NODES, new_config, running_nodes
+from bench.contestants import MAJORITY
 from bench.question import Answer, Line, Question, Setting, Verdict, line_of
 from jepsen_like.backends.proxy import Mesh
 from nodes.config import Address, ClusterConfig
@@ -246,8 +247,8 @@ async def measure(setting: Setting) -> Answer:
     killed, failed = await kill_leaders(setting, kills)
     cut, failed_too = await cut_leaders(setting, cuts)
     lines: list[Line] = [
-        line_of(MINE, f"{KILLED}, {kills} times", killed),
-        line_of(MINE, f"{CUT}, {cuts} times", cut),
+        line_of(MINE, f"{KILLED}, {kills} times", killed, MAJORITY),
+        line_of(MINE, f"{CUT}, {cuts} times", cut, MAJORITY),
     ]
     verdicts = judged(killed, cut)
     unacknowledged = len(failed) + len(failed_too)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from bench.clusters import new_config, running_nodes
+from bench.contestants import MAJORITY
 from bench.machine import cpu_seconds
 from bench.open_router import child, said
 from bench.question import Answer, Question, Setting, Verdict, line_of
@@ -212,8 +213,13 @@ async def measure(setting: Setting) -> Answer:
             await load.connect(port)
         found = await _compare(setting, running.cluster, router.pid, healthy, other)
     lines = [
-        line_of("shard-1", f"before shard-2 loses its quorum, {RATE:g}/s for each", found.before),
-        line_of("shard-1", f"while {CONNECTIONS} statements wait for it", found.lost),
+        line_of(
+            "shard-1",
+            f"before shard-2 loses its quorum, {RATE:g}/s for each",
+            found.before,
+            MAJORITY,
+        ),
+        line_of("shard-1", f"while {CONNECTIONS} statements wait for it", found.lost, MAJORITY),
     ]
     before, lost = (line.figures["p99_ms"].median for line in lines)
     ratio = Verdict(

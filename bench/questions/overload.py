@@ -21,6 +21,7 @@ import time
 from typing import Any, Final
 
 from bench.clusters import new_config, running_nodes
+from bench.contestants import MAJORITY
 from bench.machine import cpu_seconds
 from bench.open_router import ROWS, child, said
 from bench.question import Answer, Line, Question, Setting, Verdict, line_of
@@ -184,7 +185,7 @@ def _line(name: str, found: Phase) -> Line:
         "cpu_us": sum(used.values()),
         **used,
     }
-    return line_of(MINE, name, [figures])
+    return line_of(MINE, name, [figures], MAJORITY)
 
 
 async def measure(setting: Setting) -> Answer:

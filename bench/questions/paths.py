@@ -178,4 +178,5 @@ QUESTION: Final = Question(
     "Where does the time of a write and of a read go, and what is the least that it could be?",
     "cpu_us",
     measure,
+    has_ratios=False,
 )

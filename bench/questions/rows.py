@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from bench.clusters import Running, routed
-from bench.costs import memory_mb
+from bench.contestants import MAJORITY
+from bench.costs import costs_of, memory_mb, peak_memory_mb
 from bench.question import Answer, Line, Question, Setting, Spread, Verdict, line_of, spread_of
 from nodes.protocol import ReplicaStatus
 
@@ -58,8 +59,8 @@ async def measure(setting: Setting) -> Answer:
     seconds = spread_of([run["serving_s"] for run in restarts])
     return Answer(
         [
-            line_of(MINE, f"restart of a replica with {case}, after SIGKILL", restarts),
-            Line(MINE, f"a node with {case} of {PAYLOAD_BYTES} bytes", at_rest),
+            line_of(MINE, f"restart of a replica with {case}, after SIGKILL", restarts, MAJORITY),
+            Line(MINE, f"a node with {case} of {PAYLOAD_BYTES} bytes", at_rest, MAJORITY),
         ],
         [
             Verdict(f"s of a restart with {case}", seconds.median, "<=", RESTART_S),
@@ -97,8 +98,10 @@ async def _restart(running: Running, setting: Setting) -> dict[str, float]:
                 break
             await asyncio.sleep(POLL_S)
     serving = time.perf_counter() - began
+    roots = {follower: running.pids[follower]}
+    cpu, peak = costs_of(roots).cpu_s[follower], peak_memory_mb(roots)[follower]
     setting.say(f"{follower} listens after {ready:.2f} s and serves after {serving:.2f} s")
-    return {"listening_s": ready, "serving_s": serving}
+    return {"listening_s": ready, "serving_s": serving, "cpu_s": cpu, "peak_memory_mb": peak}
 
 
 async def _replica(running: Running, node: str) -> ReplicaStatus | None:

@@ -7,12 +7,13 @@ takes as long as that, and once where it takes long.
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from typing import Final
 
 from bench.clusters import routed
+from bench.contestants import MAJORITY
+from bench.embedded import in_blocks
 from bench.question import Answer, Line, Question, Setting, Verdict, line_of
-from bench.questions.two_shards import took_figures
 from shardrouter.router import Router
 
 RATIO: Final = 1.6
@@ -33,18 +34,22 @@ _TABLES: Final = {HOME: ("home", " WITH (home = true)"), OVER_ALL: ("spread", ""
 async def measure(setting: Setting) -> Answer:
     counts = {1_000: 20, 100_000: 7} if setting.quick else COUNTS
     lines: list[Line] = []
-    async with routed(setting.directory, SHARDS) as (_, db):
+    async with routed(setting.directory, SHARDS) as (running, db):
         for size in counts:
             await _fill(db, size)
             setting.say(f"two tables of {size} rows are there")
         runs: dict[tuple[str, int], list[dict[str, float]]] = {}
         for number in range(setting.rounds):
             for size, times in counts.items():
-                for place, took in (await _counted(db, size, times)).items():
-                    runs.setdefault((place, size), []).append(took_figures(took))
+                each = {
+                    place: partial(_count, db, f"{name}_{size}", size)
+                    for place, (name, _placement) in _TABLES.items()
+                }
+                for place, figures in (await in_blocks(running, each, times)).items():
+                    runs.setdefault((place, size), []).append(figures)
             setting.say(f"round {number + 1} is over")
     for size in counts:
-        lines += [line_of(place, _case(size), runs[place, size]) for place in _TABLES]
+        lines += [line_of(place, _case(size), runs[place, size], MAJORITY) for place in _TABLES]
     p50 = {(line.contestant, line.case): line.figures["p50_ms"].median for line in lines}
     verdicts = [
         Verdict(
@@ -71,16 +76,8 @@ async def _fill(db: Router, size: int) -> None:
             await db.copy_records_to_table(table, records=[(key, key % 7) for key in keys])
 
 
-async def _counted(db: Router, size: int, times: int) -> dict[str, list[float]]:
-    """Seconds of each, one place after the other: whatever else the machine does meets both."""
-    took: dict[str, list[float]] = {place: [] for place in _TABLES}
-    for _ in range(times):
-        for place, (name, _placement) in _TABLES.items():
-            began = time.perf_counter()
-            counted = await db.fetchval(f"SELECT count(*) FROM {name}_{size}")
-            took[place].append(time.perf_counter() - began)
-            assert counted == size
-    return took
+async def _count(db: Router, table: str, size: int) -> None:
+    assert await db.fetchval(f"SELECT count(*) FROM {table}") == size
 
 
 QUESTION: Final = Question(

@@ -27,6 +27,7 @@ async def measure(setting: Setting) -> Answer:
             ready = time.perf_counter() - began
             roots = {"router": up.router, **up.nodes}
             before = costs_of(roots)
+            starting = sum(before.cpu_s.values())
             await asyncio.sleep(rest_s)
             cost, memory = spent(before, costs_of(roots)), memory_mb(roots)
         router_mb = memory.pop("router")
@@ -34,6 +35,7 @@ async def measure(setting: Setting) -> Answer:
         runs.append(
             {
                 "ready_s": ready,
+                "cpu_s": starting,
                 "node_mb": max(memory.values()),
                 "node_cpu_percent": cpu * 100,
                 "router_mb": router_mb,

@@ -1,17 +1,21 @@
 """A transaction over two shards beside one of the same statements on one shard: a block of two
 updates, a unit of commit of two, one statement of two rows.
 
-The router is embedded, and there is one client.
+The router is embedded, and there is one client. Each transaction has other rows than those shortly
+before it: what a transaction leaves to be done behind its answer is waited for by who wants the
+same rows next, and that would be counted as theirs.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from itertools import cycle, pairwise
 from typing import Final
 
 from bench.clusters import routed
+from bench.contestants import MAJORITY
+from bench.embedded import in_blocks
 from bench.question import Answer, Line, Question, Setting, Verdict, line_of
 from shardrouter.execution import Execution
 from shardrouter.router import Router
@@ -20,6 +24,7 @@ RATIO: Final = 2.2
 """Times the latency on one shard, at most."""
 
 SHARDS: Final = 3
+KEYS: Final = 200
 _ADD: Final = "UPDATE t SET n = n + 1 WHERE id = $1"
 _BOTH: Final = (
     "INSERT INTO t VALUES ($1, 0), ($2, 0) ON CONFLICT (id) DO UPDATE SET n = t.n + excluded.n"
@@ -31,21 +36,23 @@ Work = Callable[[Keys], Awaitable[None]]
 
 async def measure(setting: Setting) -> Answer:
     times = 50 if setting.quick else 100
-    async with routed(setting.directory, SHARDS) as (_, db):
+    async with routed(setting.directory, SHARDS) as (running, db):
         await db.execute("CREATE TABLE t (id bigint PRIMARY KEY, n bigint)")
         by_shard: dict[str, list[int]] = {}
-        for key in range(40):
+        await db.copy_records_to_table("t", records=[(key, 0) for key in range(KEYS)])
+        for key in range(KEYS):
             by_shard.setdefault((await db.where("t", key)).shard, []).append(key)
-            await db.execute("INSERT INTO t VALUES ($1, 0)", key)
         here, there, *_ = by_shard.values()
-        places = {"one shard": (here[0], here[1]), "two shards": (here[0], there[0])}
+        places = {"one shard": cycle(pairwise(here))}
+        places["two shards"] = cycle(zip(here, there, strict=False))
         runs: dict[tuple[str, str], list[dict[str, float]]] = {}
         for _ in range(setting.rounds):
             for name, work in works(db).items():
-                for place, took in (await _in_turns(work, places, times)).items():
-                    runs.setdefault((name, place), []).append(took_figures(took))
+                each = {place: partial(_next, work, keys) for place, keys in places.items()}
+                for place, figures in (await in_blocks(running, each, times)).items():
+                    runs.setdefault((name, place), []).append(figures)
             setting.say("a round is over")
-    lines = [line_of(place, name, of) for (name, place), of in runs.items()]
+    lines = [line_of(place, name, of, MAJORITY) for (name, place), of in runs.items()]
     return Answer(lines, _verdicts(lines), {"shardrouter": f"{SHARDS} shards of 3 replicas"})
 
 
@@ -73,22 +80,8 @@ def works(db: Router) -> dict[str, Work]:
     }
 
 
-async def _in_turns(work: Work, places: dict[str, Keys], times: int) -> dict[str, list[float]]:
-    """Seconds of each, one place after the other: whatever else the machine does meets both."""
-    took: dict[str, list[float]] = {place: [] for place in places}
-    for _ in range(times):
-        for place, keys in places.items():
-            began = time.perf_counter()
-            await work(keys)
-            took[place].append(time.perf_counter() - began)
-    return took
-
-
-def took_figures(took: list[float]) -> dict[str, float]:
-    return {
-        "p50_ms": statistics.median(took) * 1e3,
-        "p99_ms": sorted(took)[int(len(took) * 0.99)] * 1e3,
-    }
+async def _next(work: Work, keys: Iterator[Keys]) -> None:
+    await work(next(keys))
 
 
 def _verdicts(lines: list[Line]) -> list[Verdict]:

@@ -27,8 +27,8 @@ RUNS = [
     {"per_second": 150.0, "cpu_us": 20.0, "cpu_us router": 7.0, "client_share": 0.1},
 ]
 LINES = [
-    line_of("a & b", "1 client", RUNS),
-    line_of("peer", "1 client", [{"per_second": 300.0, "client_share": 0.6}]),
+    line_of("a & b", "1 client", RUNS, "2 of 3"),
+    line_of("etcd", "1 client", [{"per_second": 300.0, "client_share": 0.6}], "1 of 1"),
 ]
 
 
@@ -37,11 +37,11 @@ async def nobody(_setting: Setting) -> Answer:
 
 
 def answer() -> Answer:
-    target = ("peer", "1 client")
+    target = ("etcd", "1 client")
     return Answer(
         LINES,
         against(LINES, "of the peer's", "per_second", ("a & b", "1 client"), target, ">=", 0.4),
-        {"a & b": "one copy", "peer": "two copies"},
+        {"a & b": "one copy", "etcd": "two copies"},
         {"other": "apt-get install other"},
     )
 
@@ -118,8 +118,9 @@ def test_a_verdict_says_by_which_share_of_the_target_it_is_missed() -> None:
 
 def test_a_table_names_everyone_and_every_figure() -> None:
     said = tables(QUESTION, measured())
-    assert "| **1 client**<br>a & b | 150 (100 to 300) | 20 | 20% | router 7 |" in said
-    assert "| peer | 300 (300 to 300) |  | 60% |  |" in said
+    first = "| **1 client**<br>a & b | 2 of 3 | 150 (100 to 300) | 20 (10 to 30) | 20% | "
+    assert f"{first}0.5 of etcd (client-bound) | router 7 |" in said
+    assert "| etcd | 1 of 1 | 300 |  | 60% |  |  |" in said
     assert "| of the peer's | 0.5 | at least 0.4 | met, client-bound |" in said
     assert "- other did not take part: apt-get install other." in said
     assert "load 0.1 before; runs of 1 s, quick, 9 s in all." in said

@@ -17,7 +17,7 @@ from bench.flame import flame, parsed, pruned, without_common_roots
 from bench.floor import floors
 from bench.questions.failover import judged, longest_gap
 from bench.questions.paths import _lines, _sqlite
-from bench.runs import _costs
+from bench.runs import costs_each
 
 SAMPLES = {"main;loop;a": 60, "main;loop;a;b": 30, "main;loop;c<d>": 9, "main;loop;e": 1}
 
@@ -97,7 +97,7 @@ def test_the_floor_has_a_time_for_each_of_its_parts(tmp_path: Path) -> None:
 
 def test_costs_are_divided_by_operations_and_the_client_has_its_share() -> None:
     cost = Costs({"router": 3.0, "client": 1.0}, {"router": 0.5, "client": 0.1}, 4000, 8000)
-    found = _costs(cost, {"router": 70.0}, 1000)
+    found = costs_each(cost, {"router": 70.0}, 1000)
     assert found["cpu_us"] == pytest.approx(4000)
     assert found["cpu_us router"] == pytest.approx(3000)
     assert found["system_us"] == pytest.approx(600)

@@ -26,6 +26,7 @@ def judged(
     *operations: Operation,
     unread: tuple[tuple[Call, str], ...] = (),
     db: type[RegisterDb] = RegisterDb,
+    backend: str = "proxy",
 ) -> RunResult:
     test = Test(
         name="registers",
@@ -36,7 +37,7 @@ def judged(
     recording = Recording(
         test=test,
         seed=1,
-        backend="proxy",
+        backend=backend,
         started_at="2026-01-01T00:00:00+00:00",
         zero_s=0.0,
         duration_ns=100,
@@ -54,6 +55,12 @@ def test_a_well_formed_history_that_is_linearizable_is_valid() -> None:
     result = judged(READ)
     assert result.validity == "valid"
     assert {v.check for v in result.verdicts} == {"linearizable", "history", "final reads"}
+
+
+def test_a_report_of_a_simulation_says_what_it_does_not_cover() -> None:
+    (said,) = set(judged(READ, backend="sim").notes) - set(judged(READ).notes)
+    assert said.startswith("simulated: says nothing of what only real processes have")
+    assert "races of threads" in said
 
 
 def test_a_process_that_goes_on_after_info_makes_the_run_unknown() -> None:

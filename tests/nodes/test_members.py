@@ -280,7 +280,7 @@ async def test_a_new_id_on_the_same_node_takes_the_place_of_the_old_one_at_once(
         await nodes.down("n3")
         await nodes.must_change("s1", "remove", 3)
         await nodes.up("n3")
-        nodes.running["n3"]._hosting.tick = lambda: None  # type: ignore[method-assign]  # no question
+        nodes.running["n3"]._hosting.tick = lambda ticks=1: None  # type: ignore[method-assign]  # no question
         assert nodes.replica("n3", "s1").replica == 3
         await nodes.must_change("s1", "learner", 4, "n3")
         await nodes.until(lambda: (r := nodes.find("n3", "s1")) and r.replica == 4)

@@ -24,6 +24,18 @@ def test_a_silent_node_is_lost_once_after_an_election_timeout() -> None:
     assert neighbours.beats() == {}
 
 
+def test_ticks_that_come_together_count_as_many() -> None:
+    neighbours = Neighbours(ELECTION_TICKS)
+    assert neighbours.ticks_left() == ELECTION_TICKS
+    neighbours.heard("n2", Beat(7, 1))
+    assert neighbours.tick(2) == []
+    neighbours.heard("n3", Beat(7, 1))
+    assert neighbours.ticks_left() == 2
+    assert neighbours.tick(neighbours.ticks_left() - 1) == []
+    assert neighbours.tick() == ["n2"]
+    assert neighbours.ticks_left() == 2, "who is not there any more is not missed again"
+
+
 def test_whatever_a_node_sends_shows_that_it_is_there() -> None:
     neighbours = Neighbours(ELECTION_TICKS)
     neighbours.heard("n2", Beat(7, 1))

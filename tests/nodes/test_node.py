@@ -13,9 +13,11 @@ import pytest
 
 from nodes import node as node_module
 from nodes.client import NodeClient
+from nodes.clocks import SystemClock
 from nodes.config import ENGINES, ClusterConfig, ConfigError, RaftConfig
 from nodes.local_cluster import free_ports, new_cluster_config
 from nodes.log_store import StoreError
+from nodes.neighbours import beat_ticks
 from nodes.node import Node
 from nodes.protocol import (
     Done,
@@ -40,6 +42,16 @@ pytestmark = pytest.mark.slow  # real elections and files
 
 RAFT = RaftConfig(tick_ms=20, election_ticks=10, spread_leaders=False)
 CREATE = "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER) STRICT, WITHOUT ROWID"
+
+
+class SetClock(SystemClock):
+    """Shows the time that it was told."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 def config_of(
@@ -384,6 +396,38 @@ async def test_a_node_that_cannot_start_leaves_nothing_open(tmp_path: Path) -> N
             async with Node(config, "n1", tmp_path / "elsewhere"):
                 pass
         assert isinstance(await nodes.call("s1", OpenSession("r")), Opened)
+
+
+async def test_while_all_groups_are_quiet_ticks_are_put_off(tmp_path: Path) -> None:
+    """Until there is a beat to send. A group that wakes has the next one when it would have."""
+    async with running(single(), tmp_path) as nodes:
+        node = nodes.running["n1"]
+        await nodes.leader("s1")
+        node._stop_ticking()
+        clock = SetClock(node._clock.monotonic())
+        node._clock = clock
+        before = 0.0
+        for _ in range(200):
+            before = clock.now = node._pace.due
+            node._tick()
+            node._stop_ticking()
+            await asyncio.sleep(0)
+            if node._pace.put_off:
+                break
+        tick_s = node._tick_s
+        put_off = beat_ticks(node._config.raft.election_ticks) - 1
+        assert node._pace.put_off == put_off > 1
+        assert node._pace.due == pytest.approx(before + (put_off + 1) * tick_s)
+
+        clock.now = before + 1.5 * tick_s
+        node._time_tick(clock.now)
+        node._wake(node._hosting.running["s1"].engine)
+        assert node._pace.put_off == 1
+        assert node._pace.due == pytest.approx(before + 2 * tick_s)
+        clock.now = node._pace.due
+        node._tick()
+        assert node._pace.put_off == 0, "somebody is awake"
+        assert node._pace.due == pytest.approx(clock.now + tick_s)
 
 
 async def test_a_timer_that_fires_early_is_no_tick(tmp_path: Path) -> None:

@@ -46,6 +46,35 @@ def test_missed_ticks_are_not_made_up_for() -> None:
         pace.ticked(3601.4)
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 4)), min_size=1, max_size=30))
+def test_who_wakes_has_the_tick_it_would_have_had(steps: list[tuple[int, float]]) -> None:
+    """Ticks are put off, and after some time somebody wakes: never sooner than half a tick after
+    the last one nor than now, never later than a tick from then, and none is counted twice."""
+    pace = Pace(T, 0.0)
+    for ticks, asleep in steps:
+        done = pace.due
+        pace.ticked(done)
+        next_one = pace.due
+        pace.put_off_by(ticks)
+        assert pace.due == pytest.approx(next_one + ticks * T)
+        now = min(done + asleep, pace.due)
+        pace.resume(now)
+        assert now <= pace.due + 1e-9
+        assert pace.due <= max(now, done) + T + 1e-9
+        assert pace.due == pytest.approx(next_one + pace.put_off * T)
+
+
+def test_a_late_tick_stands_for_those_put_off_and_no_more() -> None:
+    pace = Pace(T, 0.0)
+    pace.ticked(1.0)
+    pace.put_off_by(2)
+    assert (pace.due, pace.put_off) == (4.0, 2)
+    pace.resume(2.5)
+    assert (pace.due, pace.put_off) == (3.0, 1)
+    pace.ticked(3600.0)
+    assert (pace.due, pace.put_off) == (3600.5, 0)
+
+
 def test_a_lease_is_as_long_as_an_election_timeout_can_be_relied_on() -> None:
     rule = lease_rule(RaftConfig(tick_ms=50, election_ticks=8, lease_reads=True))
     assert rule is not None
