@@ -92,9 +92,11 @@ async def test_while_half_of_the_shards_are_down_the_others_serve(tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("last", ["UPDATE", "COMMIT"])
 async def test_who_vanishes_in_the_middle_of_a_transaction_holds_nothing(
-    tmp_path: Path, last: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
-    """Locks and all, on every shard. With COMMIT on its way it has happened on all or on none."""
+    """Locks and all, on every shard, and at once, not when they would lapse. With COMMIT on its way
+    it has happened on all or on none."""
+    monkeypatch.setattr("nodes.row_locks.LAPSE_S", 600.0)
     async with (
         one_node(tmp_path) as path,
         Router.open(path, rng=random.Random(1)) as router,
@@ -114,8 +116,9 @@ async def test_who_vanishes_in_the_middle_of_a_transaction_holds_nothing(
             await asyncio.gather(answer, return_exceptions=True)
         else:
             connection.terminate()
-        async with asyncio.timeout(10):
-            await router.execute("UPDATE t SET n = n + 10")
+        async with asyncio.timeout(10), router.acquire() as other, other.transaction():
+            await other.fetch("SELECT n FROM t WHERE id = 1 FOR UPDATE")
+            await other.execute("UPDATE t SET n = n + 10")
         rows = await router.fetch("SELECT DISTINCT n FROM t")
         assert [row[0] for row in rows] in ([[10], [11]] if last == "COMMIT" else [[10]])
         await server.close(5)
