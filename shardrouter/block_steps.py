@@ -387,9 +387,9 @@ class BlockSteps:
                 tied=self._tied(block, branch),
                 patience_ms=branch.patience_ms,
             )
-        # The leader that has answered last is the one that is most likely there.
-        anchor = participants[-1].shard
         host = self._host
+        # Of the leaders that answer, the one that has answered last is most likely there.
+        anchor = host.shards.anchor([branch.shard for branch in participants])
         try:
             if block.draft is not None and block.draft.changes:
                 numbers = host.sequences.drafted_numbers(block.draft)

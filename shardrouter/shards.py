@@ -375,9 +375,10 @@ class Shards:
     # ------------------------------------------------------------------ the rest
 
     def anchor(self, groups: Iterable[str]) -> str:
-        """The participant whose log is to decide: `meta`, else one that has a leader."""
+        """The participant whose log is to decide: `meta`, else one that has a leader which
+        answers. What is prepared elsewhere waits for it."""
         known = list(groups)
-        led = [group for group in known if self.leader(group) is not None]
+        led = [group for group in known if self._delivery.is_led(group)]
         return "meta" if "meta" in known else (led or known)[-1]
 
     def leader(self, group: str) -> str | None:
