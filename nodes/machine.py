@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from pathlib import Path
 from random import Random
@@ -128,6 +128,7 @@ class Machine:
         self._fault: str | None = None
         self._is_applying = False
         self._is_switching = False
+        self._ending: set[TransactionId] = set()  # held here, with an outcome on its way to the log
         self._open_file(identity, must_exist=must_exist)
 
     @staticmethod
@@ -424,20 +425,26 @@ class Machine:
     def _locked(self, body: EntryBody) -> Locked | None:
         """What is held here keeps the command out when it is applied, unless the outcome comes
         before it: the log is spared it. Of one that was applied before, the log has the answer."""
-        if not isinstance(body, Write | Prepare) or not self._state.prepared.held:
+        held = self._state.prepared.held
+        if not held:
+            return None
+        if isinstance(body, Decide | TransactionOutcome):
+            self._ending = {id_ for id_ in (*self._ending, body.id) if id_ in held}
+        if not isinstance(body, Write | Prepare):
             return None
         write = body if isinstance(body, Write) else body.write
         if self._is_applying or self._state.sessions.knows(write.session, write.seq):
             return None
-        tied, own = (body.tied, body.id) if isinstance(body, Prepare) else ((), None)
-        return self._holder(write.guards, write.sets, tied, but=own)
+        if isinstance(body, Prepare):
+            return self._holder(write.guards, write.sets, body.tied, {body.id, *self._ending})
+        return self._holder(write.guards, write.sets, but=self._ending)
 
     def _holder(
         self,
         guards: Sequence[Guard],
         sets: Sequence[SetVersion] = (),
         tied: Sequence[str] = (),
-        but: TransactionId | None = None,
+        but: Collection[TransactionId] = (),
     ) -> Locked | None:
         """What keeps out, in the committed state, who comes with these guards."""
         prepared = self._state.prepared

@@ -23,7 +23,7 @@ and those that have to do with each other by it. Who sets versions of anything e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -118,10 +118,10 @@ def _touched_by(prepare: Prepare) -> Touched:
 
 
 def _oldest(
-    touched: Mapping[TransactionId, Touched], by: Touched, but: TransactionId | None
+    touched: Mapping[TransactionId, Touched], by: Touched, but: Collection[TransactionId]
 ) -> TransactionId | None:
     return min(
-        (id_ for id_, other in touched.items() if id_ != but and other.meets(by)), default=None
+        (id_ for id_, other in touched.items() if id_ not in but and other.meets(by)), default=None
     )
 
 
@@ -184,7 +184,7 @@ class TwoPhaseView(NamedTuple):
         """Whether there is anything."""
         return bool(self.held or self.decided)
 
-    def holder(self, touched: Touched, but: TransactionId | None = None) -> TransactionId | None:
+    def holder(self, touched: Touched, but: Collection[TransactionId] = ()) -> TransactionId | None:
         """See `TwoPhase.holder`."""
         return _oldest(self.touched, touched, but)
 
@@ -239,7 +239,7 @@ class TwoPhase:
         """Outcomes that not all participants are known to have applied."""
         return self._decided
 
-    def holder(self, touched: Touched, but: TransactionId | None = None) -> TransactionId | None:
+    def holder(self, touched: Touched, but: Collection[TransactionId] = ()) -> TransactionId | None:
         """The oldest transaction that keeps out whoever touches this; None if he may go on."""
         return _oldest(self._touched, touched, but)
 

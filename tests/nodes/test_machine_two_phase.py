@@ -137,6 +137,26 @@ def test_a_prepare_that_comes_after_its_abort_prepares_nothing(group: Group) -> 
     assert not group.machine.prepared.held
 
 
+@pytest.mark.parametrize("commit", [True, False])
+def test_who_comes_behind_an_outcome_is_not_kept_out_of_the_log(group: Group, commit: bool) -> None:
+    """A leader that proposes the outcome lets in what follows: it is applied after that. Should
+    the outcome not come to be in the log, the lock is still there."""
+    body = group.prepare(UPDATE, anchor="s2")
+    group.prepared(body)
+    write = group.command(statement(INSERT, 2, "a"), guards=(T,))
+    younger = group.prepare(statement(INSERT, 3, "a"), id_=YOUNGER)
+    assert group.check(write) == group.check(younger) == Locked(ID)
+    assert group.check(TransactionOutcome(ID, commit, body.participants[0])) is None
+    assert group.check(write) is None
+    assert group.check(younger) is None
+    assert group.apply(write) == Locked(ID)
+    group.outcome(body, commit=commit)
+    assert isinstance(group.apply(write), Done)
+    held = group.prepare(statement(INSERT, 4, "a"), id_=TransactionId(1_500, 7, 3))
+    group.prepared(held)
+    assert group.check(younger) == Locked(held.id), "another one is none the less"
+
+
 def test_it_keeps_out_who_touches_what_it_touched_and_is_not_their_answer(group: Group) -> None:
     slots = (T, Guard("slot:1", 0))
     body = group.prepare(UPDATE, guards=slots, tied=("table:parent",))

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from shardrouter.coordination import Coordination
 from shardrouter.errors import RouterError
 from shardrouter.exceptions import UniqueViolationError
 from shardrouter.router import Router
@@ -254,3 +255,22 @@ async def test_no_two_shards_draw_the_same_at_random(router: Router, keys: list[
         await client.run("UPDATE t SET name = gen_random_uuid()::text")
         drawn = await client.values("SELECT name FROM t")
         assert len(set(drawn)) == 3
+
+
+async def test_the_next_one_on_the_same_rows_waits_for_no_pause(
+    router: Router, keys: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the one before leaves to be done behind its answer is ahead of it on the same way."""
+    a, b, _ = keys
+    pauses = []
+    pause_s = Coordination.pause_s
+
+    def counted(self: Coordination, count: int) -> float:
+        pauses.append(count)
+        return pause_s(self, count)
+
+    monkeypatch.setattr(Coordination, "pause_s", counted)
+    for _ in range(20):
+        await router.execute("UPDATE t SET n = n + 1 WHERE id IN ($1, $2)", a, b)
+    assert await values(router, keys) == [20, 20, 0]
+    assert pauses == []
