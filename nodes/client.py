@@ -6,7 +6,9 @@ the node's answer, with `NotSent` (nothing of the request left this process: def
 `ConnectionLost` (it may have arrived: indefinite).
 
 Hot path: a request is one dictionary entry and no task. All requests of one turn of the event
-loop leave in one write, so that sixteen busy connections of a router cost one system call.
+loop leave in one write, so that sixteen busy connections of a router cost one system call. One that
+nobody waits for may wait for the next that somebody does, so that it costs no write of its own, nor
+the node an entry of its own where both go into the same log (`within_s`).
 
 A connection through which nothing comes any more is given up: a partition makes established
 connections silent, and after it heals the kernel may wait for seconds before it sends again.
@@ -132,6 +134,7 @@ class NodeClient:
         self._dialing: asyncio.Task[None] | None = None
         self._dial_not_before = 0.0
         self._flush_due = False
+        self._flush_later: asyncio.TimerHandle | None = None  # for requests that may wait
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -169,9 +172,12 @@ class NodeClient:
         *,
         deadline: float,
         done: Callable[[Outcome], None],
+        within_s: float = 0.0,
     ) -> int:
         """Send `body` to `group`; `done` is called exactly once, never from within this call, and
-        not later than the `deadline`, of the loop's clock. Returns what `give_up` takes."""
+        not later than the `deadline`, of the loop's clock. It leaves with the next request that may
+        not wait, at the latest after `within_s`, before any that is made later. Returns what
+        `give_up` takes."""
         outstanding = self._waiting
         if self._closed:
             self._loop.call_soon(done, NotSent("the client is closed"))
@@ -189,6 +195,9 @@ class NodeClient:
             self._timer = self._loop.call_later(STEP_S, self._look_at_clock)
         if self._link is None:
             self._dial()
+        elif within_s:
+            if self._flush_later is None:
+                self._flush_later = self._loop.call_later(within_s, self._flush)
         elif not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush)
@@ -224,8 +233,11 @@ class NodeClient:
         return outcome
 
     async def close(self) -> None:
-        """Answer what waits, close the connection, and return when both have ended."""
+        """Answer what waits, close the connection, and return when both have ended. What nobody
+        waits for leaves first."""
         self._closed = True
+        if self._flush_later is not None:
+            self._flush()
         if self._dialing is not None:
             self._dialing.cancel()
             await asyncio.wait([self._dialing])
@@ -286,6 +298,9 @@ class NodeClient:
     def _flush(self) -> None:
         """Write every unsent request, unless the node does not read what it already has."""
         self._flush_due = False
+        if self._flush_later is not None:
+            self._flush_later.cancel()
+            self._flush_later = None
         link = self._link
         if link is None or link.paused:
             return

@@ -14,6 +14,11 @@ An attempt that dies of a conflict (wait-die), of an expired session or of a lea
 no effect and is made again under another id of the same age, which every new conflict goes by.
 An id is never used twice: a late copy of what ended the first attempt would end the second.
 
+Nobody waits for what comes behind the answer, and each entry of a log costs all replicas an fsync
+and messages. So an OUTCOME waits a moment for something else that goes to the same node, first of
+all the same client's next PREPARE, and goes into the log with it; and the ENDs of many transactions
+leave together.
+
 Commands of transactions go out in lanes of their own. A PREPARE's seq stays open until its outcome
 is known, and the outcome of one that met a dead anchor is long in coming; writes of one shard do
 not wait for that.
@@ -33,6 +38,7 @@ from nodes.protocol import (
     Aborted,
     Decide,
     Decided,
+    End,
     Fence,
     Guard,
     Locked,
@@ -48,6 +54,7 @@ from nodes.protocol import (
     Statement,
     Transaction,
     TransactionId,
+    TransactionOutcome,
     UnknownSession,
     Write,
 )
@@ -79,6 +86,13 @@ time, times a random factor ..."""
 
 PAUSE_S_MAX: Final = 0.05
 """... up to this."""
+
+OUTCOME_S: Final = 0.002
+"""How long an outcome may wait for another request to the same node. Others wait for the rows."""
+
+END_S: Final = 0.05
+"""How long an END may wait for others to the same anchor; its leader looks after an outcome that is
+still there after half a second."""
 
 LEADER_S: Final = 2.0
 """How long a change of a reference table waits for a shard without a leader: longer than it takes
@@ -142,9 +156,11 @@ class Coordination:
         self._lanes = {group: Lane(group, delivery, name) for group in groups}
         self._router = rng.getrandbits(62)
         self._number = 0
+        self._ends: list[tuple[str, End]] = []  # that nobody has been sent
 
     def close(self) -> None:
         """Begin no more; what is under way ends with the delivery."""
+        self._send_ends()
         for lane in self._lanes.values():
             lane.close()
 
@@ -193,7 +209,20 @@ class Coordination:
 
     def send(self, send: Send, until: float, done: Callable[[Answer, bool], None]) -> Sending:
         """One request, until it is answered."""
-        return self._delivery.send(send.group, send.body, until, done)
+        within_s = OUTCOME_S if isinstance(send.body, TransactionOutcome) else 0.0
+        return self._delivery.send(send.group, send.body, until, done, within_s=within_s)
+
+    def end(self, group: str, end: End) -> None:
+        """Let the anchor forget, by and by."""
+        if not self._ends:
+            self._loop.call_later(END_S, self._send_ends)
+        self._ends.append((group, end))
+
+    def _send_ends(self) -> None:
+        ends, self._ends = self._ends, []
+        until = self._loop.time() + TELL_S
+        for group, end in ends:
+            self._delivery.send(group, end, until, lambda _answer, _doubt: None)
 
     def is_led(self, group: str) -> bool:
         """See `Delivery.is_led`."""
@@ -441,6 +470,9 @@ class _Attempt:
         assert coordinator is not None
         body = send.body
         match body:
+            case End():
+                self._coordination.end(send.group, body)
+                return
             case Prepare():
                 if coordinator.verdict is not None:
                     return  # it died while this one paused

@@ -9,7 +9,8 @@ gives it up; the rest of the protocol is the groups' business (`nodes.two_phase`
     sends = coordinator.begin()
     sends = coordinator.answered(send, answer, doubt=...)     or  coordinator.gave_up(send)
     coordinator.verdict                                       the client's, as soon as there is one
-    coordinator.is_done                                       nothing is left to send
+    coordinator.is_done                                       nothing is left to send but END, whose
+                                                              answer tells nobody anything
 
 What may be told. Before DECIDE(commit) is sent every failure is definite: nobody else proposes
 commit. After it the first DECIDE in the anchor's log is the outcome; an answer that is lost is
@@ -161,9 +162,9 @@ class Coordinator:
                 self._untold.discard(send.group)
                 if self._untold or not isinstance(answer, Done):
                     return []
-                return [Send(self._anchor, End(self._id))]
+                return self._forget()
             case End():
-                return self._end()
+                return []
 
     def gave_up(self, send: Send, *, doubt: bool = True) -> list[Send]:
         """Nobody has answered, and the request is not sent any more; in `doubt` it may still take
@@ -229,7 +230,12 @@ class Coordinator:
             if each.group != self._anchor
         ]
         self._untold = {send.group for send in sends}
-        return sends or [Send(self._anchor, End(self._id))]
+        return sends or self._forget()
+
+    def _forget(self) -> list[Send]:
+        """All have the outcome: nobody will ask the anchor for it."""
+        self.is_done = True
+        return [Send(self._anchor, End(self._id))]
 
     def _end(self) -> list[Send]:
         self.is_done = True

@@ -226,9 +226,11 @@ class Delivery:
         until: float,
         done: Delivered,
         choice: Choice = NEAREST,
+        within_s: float = 0.0,
     ) -> Sending:
         """Deliver `body`; `done` is called exactly once, never from within this call. `choice`
-        is among replicas, where more than one may answer."""
+        is among replicas, where more than one may answer; what may wait `within_s` for something
+        else that goes to the same node leaves with it."""
         known = self._groups[group]
         self.counts.first += 1
         if (
@@ -245,7 +247,7 @@ class Delivery:
         now = self._loop.time()
         if leader is not None and not leader.suspect and now < until and not self._closed:
             call = _Call(known, body, until, done, leader, now, 1, known.found)
-            self._dispatch(call)
+            self._dispatch(call, within_s)
         else:
             call = _Call(known, body, until, done, leader or known.contacts[0])
             self._pause(call, 0.0)
@@ -373,12 +375,14 @@ class Delivery:
             group.awaited.pop(call, None)  # its place is behind the others again
         self._dispatch(call)
 
-    def _dispatch(self, call: _Call) -> None:
+    def _dispatch(self, call: _Call, within_s: float = 0.0) -> None:
         """Let the last copy go, as it is noted."""
         group, contact = call.group, call.contact
         group.awaited[call] = None
         done = _Copy(self, call, contact, call.copies).answered
-        call.number = contact.client.request(group.name, call.body, deadline=call.until, done=done)
+        call.number = contact.client.request(
+            group.name, call.body, deadline=call.until, done=done, within_s=within_s
+        )
         if self._watch is None:
             self._watch = self._loop.call_later(WATCH_S, self._look_for_overdue)
 

@@ -35,12 +35,12 @@ EXPECTED: Final[dict[str, dict[str, float]]] = {
         "writes": 7.0,
     },
     "two_shards": {
-        "bytes": 4279.5,
-        "fsyncs": 14.7,
-        "nodes_calls": 3857.35,
-        "router_calls": 623.45,
-        "sqlite_statements": 166.0,
-        "writes": 45.45,
+        "bytes": 3876.75,
+        "fsyncs": 11.85,
+        "nodes_calls": 3130.1,
+        "router_calls": 618.25,
+        "sqlite_statements": 143.2,
+        "writes": 34.0,
     },
     "scatter": {
         "bytes": 872.8,

@@ -85,6 +85,29 @@ async def test_the_time_left_travels_with_the_request() -> None:
     assert 4_000 < answer.index <= 5_000
 
 
+async def test_what_may_wait_leaves_with_the_next_that_may_not_and_before_it() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as (_, address), connecting(address) as client:
+        await client.call("echo", OpenSession("r"), 5)
+        outcomes: list[Outcome] = []
+        for _ in range(2):
+            client.request(
+                "held", OpenSession("r"), deadline=_in_s(60), done=outcomes.append, within_s=30
+            )
+        await client.call("echo", OpenSession("r"), 5)  # answered behind them, long before 30 s
+        assert recorder.holds(2)
+        client.request(
+            "held", OpenSession("r"), deadline=_in_s(60), done=outcomes.append, within_s=0.001
+        )
+        await recorder.until(partial(recorder.holds, 3))  # nothing else came
+        client.request(
+            "held", OpenSession("r"), deadline=_in_s(60), done=outcomes.append, within_s=30
+        )
+        await client.close()
+        await recorder.until(partial(recorder.holds, 4))
+        assert [type(outcome) for outcome in outcomes] == [ConnectionLost] * 4
+
+
 async def test_done_is_never_called_from_within_request() -> None:
     recorder = Recorder()
     async with serving(recorder) as (_, address):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nodes.local_cluster import LocalCluster
-from nodes.protocol import Decide, Prepare
+from nodes.protocol import Decide, End, Prepare
 from shardrouter.coordination import Coordination
 from shardrouter.coordinator import Send
 from shardrouter.delivery import Answer, GaveUp, Sending
@@ -58,7 +58,9 @@ class Watch:
 
     def __post_init__(self) -> None:
         self._send = self.coordination.send
+        self._end = self.coordination.end
         self.coordination.send = self._watched  # type: ignore[method-assign]
+        self.coordination.end = self._watched_end  # type: ignore[method-assign]
 
     def begin(self, at: int, then: Callable[[], None] | None = None) -> None:
         """`then` just before message `at`; without it the router dies there."""
@@ -69,12 +71,20 @@ class Watch:
     def _die(self) -> None:
         self.is_dead = True
 
-    def _watched(self, send: Send, until: float, done: Callable[[Answer, bool], None]) -> Sending:
+    def _watched_end(self, group: str, end: End) -> None:
+        self._note(Send(group, end))
+        if not self.is_dead:
+            self._end(group, end)
+
+    def _note(self, send: Send) -> None:
         if len(self.sent) == self.at:
             self.then()
             self.reached.set()
         self.sent.append(send)
         self.another.set()
+
+    def _watched(self, send: Send, until: float, done: Callable[[Answer, bool], None]) -> Sending:
+        self._note(send)
         if not self.is_dead:
             return self._send(send, until, done)
         self._pending.append(done)

@@ -151,7 +151,48 @@ def test_seqs_are_settled_when_the_outcome_is_known_and_not_before() -> None:
     run(one())
 
 
-@pytest.mark.parametrize("lost", [Prepare, Decide, TransactionOutcome, End])
+def test_what_comes_behind_the_answer_waits_for_company() -> None:
+    """An outcome leaves with the next request to its node, before it; ENDs leave together."""
+
+    async def one() -> None:
+        async with scripted(1) as (shards, [node]):
+            plays(node, lambda _group, _body: None)
+            for _ in range(3):
+                assert await committed(shards) == "committed"
+            behind = [b for b in node.got if isinstance(b, Prepare | TransactionOutcome | End)]
+            assert not node.of(End)
+            assert [type(body) for body in behind][:6] == [
+                *(Prepare, Prepare, TransactionOutcome),
+                *(Prepare, Prepare, TransactionOutcome),
+            ]
+            while len(node.of(TransactionOutcome)) < 3:
+                node.arrived.clear()
+                await node.arrived.wait()
+            await shards.read("meta", (), deadline=asyncio.get_running_loop().time() + 10.0)
+            advance(1.0)
+            while len(node.of(End)) < 3:
+                node.arrived.clear()
+                await node.arrived.wait()
+            assert [each.id for each in node.of(End)] == sorted({p.id for p in node.of(Prepare)})
+
+    run(one())
+
+
+def test_a_router_that_closes_sends_what_has_waited() -> None:
+    async def one() -> None:
+        async with scripted(1) as (shards, [node]):
+            plays(node, lambda _group, _body: None)
+            assert await committed(shards) == "committed"
+            await shards.read("meta", (), deadline=asyncio.get_running_loop().time() + 10.0)
+            await shards.close()
+            while not (node.of(TransactionOutcome) and node.of(End)):
+                node.arrived.clear()
+                await node.arrived.wait()
+
+    run(one())
+
+
+@pytest.mark.parametrize("lost", [Prepare, Decide, TransactionOutcome])
 def test_what_is_lost_is_sent_again_as_the_same_command(lost: type[RequestBody]) -> None:
     node = scenario(once(lost, Cut), "committed")
     assert len({(each.write.session, each.write.seq) for each in node.of(Prepare)}) == 2

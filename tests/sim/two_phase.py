@@ -29,6 +29,7 @@ from nodes.protocol import (
     Decide,
     Decided,
     Done,
+    End,
     Fence,
     Guard,
     Locked,
@@ -697,6 +698,9 @@ def _several_groups(transaction: _Transaction) -> _Client:
         if coordinator.verdict is not None and not told:
             told = True
             _tell(transaction, coordinator, places)
+    for send, request in requests:
+        if isinstance(send.body, End) and not router.is_dead:
+            request.step()  # once: nobody waits for its answer
     if not told:
         transaction.told("info", "the outcome is not known")
 
