@@ -49,9 +49,10 @@ from nodes.data_file import (
 from nodes.engine import Answers, Committed, executes
 from nodes.prepared_work import Broken, PreparedWork
 from nodes.protocol import (
+    Abort,
     Aborted,
     Checksum,
-    Decide,
+    Commit,
     Done,
     End,
     Entry,
@@ -88,7 +89,8 @@ __all__ = ["AppliedState", "ReplicaFault", "stale"]
 _Other: TypeAlias = (
     OpenSession
     | Prepare
-    | Decide
+    | Commit
+    | Abort
     | TransactionOutcome
     | End
     | Fence
@@ -264,7 +266,7 @@ class AppliedState:
                 return answer
             case OpenSession():
                 return self.sessions.open(index, body.router)
-            case Prepare() | Decide() | TransactionOutcome() | End():
+            case Prepare() | Commit() | Abort() | TransactionOutcome() | End():
                 return self._apply_two_phase(index, body, now_us, seed)
             case Stage():
                 return self._keep_stage(index, body)
@@ -372,7 +374,7 @@ class AppliedState:
     def _apply_two_phase(
         self,
         index: int,
-        body: Prepare | Decide | TransactionOutcome | End,
+        body: Prepare | Commit | Abort | TransactionOutcome | End,
         now_us: int,
         seed: int,
     ) -> ResponseBody:

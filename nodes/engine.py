@@ -15,8 +15,8 @@ import msgspec
 
 from nodes.protocol import (
     ChangeReplicas,
+    Commit,
     Consistency,
-    Decide,
     Entry,
     EntryBody,
     MoveLeadership,
@@ -141,9 +141,9 @@ HALTED_HINT: Final = (
 def executes(body: EntryBody) -> bool:
     """Whether applying it may run statements: then only a process may that executes them as the
     others do (`StateMachine.halted`). An abort runs nothing."""
-    if isinstance(body, Decide | TransactionOutcome):
+    if isinstance(body, TransactionOutcome):
         return body.commit
-    return isinstance(body, Write | Prepare)
+    return isinstance(body, Write | Prepare | Commit)
 
 
 class StateMachine(Protocol):

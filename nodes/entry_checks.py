@@ -13,7 +13,8 @@ from nodes.authorizer import DDL, Mode, mode_of_write
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     TRANSACTION_STEPS_MAX,
-    Decide,
+    Abort,
+    Commit,
     EntryBody,
     Participant,
     Prepare,
@@ -50,13 +51,14 @@ class EntryChecks:
         match body:
             case Write():
                 return self._refusal_of_write(body, size)
-            case Prepare():
+            case Prepare() | Commit():
+                anchor = body.anchor if isinstance(body, Prepare) else self._group
                 return (
-                    self._refusal_of_parts(body.participants, body.anchor, body.write)
+                    self._refusal_of_parts(body.participants, anchor, body.write)
                     or _refusal_of_change(body.write)
                     or self._refusal_of_write(body.write, size)
                 )
-            case Decide():
+            case Abort():
                 return self._refusal_of_parts(body.participants, self._group)
             case TransactionOutcome() if body.own.group != self._group:
                 return _malformed("its participant is of another group")
@@ -131,7 +133,7 @@ def needs_dry_run(body: EntryBody) -> bool:
     dropping pages, and a change that is marked in `meta` has to be carried through on every
     shard. Nor is what consists of bounded pieces: their size, or that of the stages that hold
     them, is their limit."""
-    write = body.write if isinstance(body, Prepare) else body
+    write = body.write if isinstance(body, Prepare | Commit) else body
     if not isinstance(write, Write) or write.quick or write.bounded:
         return False
     return write.transaction is not None or not write.sets

@@ -98,6 +98,8 @@ class Gatekeeper:
 
     def _try(self, asked: _Asked) -> None:
         machine = self._machine
+        if self.gates.is_late(asked.id):
+            self.gates.wait_for(asked.id, self._enter())
         if self.gates.may_pin(asked.id, machine.applied, machine.prepared.holder):
             del self._asked[asked.id]
             asked.pin()

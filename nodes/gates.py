@@ -2,10 +2,11 @@
 over shards").
 
 Of one group, while its replica leads. A gate keeps entries out of the log that begin something:
-writes and PREPAREs. What ends something passes, or nothing would ever be ready. Behind a closed
-gate the leader waits until the last entry of that moment is applied and nothing prepared touches
-what is to be read; from then on what is to be read stays as it is, for as long as the gate does,
-and the leader pins a read transaction.
+writes and PREPAREs. What ends something passes, or nothing would ever be ready: a COMMIT too, which
+others may wait for that hold what the same snapshot reads elsewhere. It is applied before the pin,
+or makes a pin of what it writes void. Behind a closed gate the leader waits until the last entry of
+that moment is applied and nothing prepared touches what is to be read; from then on what is to be
+read stays as it is, for as long as the gate does, and the leader pins a read transaction.
 
     group a   close ..... pin ---------- confirm, open
     group b     close ........ pin ----- confirm, open
@@ -30,8 +31,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from nodes.protocol import EntryBody, Prepare, TransactionId, Write
-from nodes.two_phase import Touched
+from nodes.protocol import Commit, EntryBody, Prepare, TransactionId, Write
+from nodes.two_phase import Touched, touched_by
 
 __all__ = ["GATE_S_MAX", "Gates"]
 
@@ -46,8 +47,9 @@ class _Gate(NamedTuple):
     """Of one snapshot."""
 
     touched: Touched  # what it reads
-    last: int  # of the log, when it came
+    last: int | None  # of the log, when it came; None: to be asked for again
     is_pinned: bool = False
+    is_void: bool = False  # what it pinned is no more
 
 
 class Gates:
@@ -75,10 +77,33 @@ class Gates:
     def keeps_out(self, body: EntryBody | None) -> bool:
         """Whether an entry has to wait. What is applied changes nothing that anybody reads, or
         ends something: those pass."""
-        if not self.is_closed or not isinstance(body, Write | Prepare):
+        if not self.is_closed or not isinstance(body, Write | Prepare | Commit):
+            return False
+        if isinstance(body, Commit):
+            self._pass(body)
             return False
         self._keeps = True
         return True
+
+    def _pass(self, commit: Commit) -> None:
+        """It enters the log now."""
+        touched = touched_by(commit.write.guards, commit.write.sets, commit.tied)
+        for id, gate in self._gates.items():
+            if not gate.touched.meets(touched):
+                continue
+            if gate.is_pinned:
+                self._gates[id] = gate._replace(is_void=True)
+            else:
+                self._gates[id] = gate._replace(last=None)
+
+    def is_late(self, id: bytes) -> bool:
+        """Whether something has passed that it has to wait for."""
+        gate = self._gates.get(id)
+        return gate is not None and gate.last is None
+
+    def wait_for(self, id: bytes, last: int) -> None:
+        """That is this entry, or one before it."""
+        self._gates[id] = self._gates[id]._replace(last=last)
 
     def close(self, id: bytes, touched: Touched, last: int, now: float) -> bool:
         """For a snapshot that reads what is touched; False if it has to wait for others."""
@@ -95,16 +120,19 @@ class Gates:
     def may_pin(self, id: bytes, applied: int, holder: Holder) -> bool:
         """Whether the state is the one to read."""
         gate = self._gates.get(id)
-        return gate is not None and applied >= gate.last and holder(gate.touched) is None
+        if gate is None or gate.last is None or applied < gate.last:
+            return False
+        return holder(gate.touched) is None
 
     def pinned(self, id: bytes) -> None:
         """A read transaction is open, begun in such a state."""
         self._gates[id] = self._gates[id]._replace(is_pinned=True)
 
     def confirms(self, id: bytes) -> bool:
-        """Whether nothing was let in since it was pinned, as far as this leader knows."""
+        """Whether nothing was let in since it was pinned that touches what it reads, as far as this
+        leader knows."""
         gate = self._gates.get(id)
-        return gate is not None and gate.is_pinned
+        return gate is not None and gate.is_pinned and not gate.is_void
 
     def open(self, id: bytes) -> bool:
         """Its snapshot needs it no more; whether that opens the gate."""

@@ -53,9 +53,10 @@ from nodes.entry_checks import EntryChecks, needs_dry_run
 from nodes.fingerprint import own_fingerprint
 from nodes.long_reads import LongReads
 from nodes.protocol import (
+    Abort,
     Busy,
     CloseCursor,
-    Decide,
+    Commit,
     Done,
     EntryBody,
     ExpireSessions,
@@ -322,9 +323,9 @@ class Machine:
         match body:
             case Write():
                 return body.quick and not body.sets
-            case Prepare():
+            case Prepare() | Commit():
                 return body.write.quick and not body.write.sets
-            case Decide() | TransactionOutcome():
+            case Abort() | TransactionOutcome():
                 held = self._state.prepared.held.get(body.id)
                 return held is None or self.is_quick(held.prepare)
         return not isinstance(body, Stage | Unstage | ExpireSessions)
@@ -428,14 +429,14 @@ class Machine:
         held = self._state.prepared.held
         if not held:
             return None
-        if isinstance(body, Decide | TransactionOutcome):
+        if isinstance(body, Abort | TransactionOutcome):
             self._ending = {id_ for id_ in (*self._ending, body.id) if id_ in held}
-        if not isinstance(body, Write | Prepare):
+        if not isinstance(body, Write | Prepare | Commit):
             return None
         write = body if isinstance(body, Write) else body.write
         if self._is_applying or self._state.sessions.knows(write.session, write.seq):
             return None
-        if isinstance(body, Prepare):
+        if isinstance(body, Prepare | Commit):
             return self._holder(write.guards, write.sets, body.tied, {body.id, *self._ending})
         return self._holder(write.guards, write.sets, but=self._ending)
 

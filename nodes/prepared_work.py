@@ -1,5 +1,5 @@
 """What two-phase commit does to the data of one replica (`nodes.two_phase.Work`): the write of a
-PREPARE is tried and undone, and run for good when its outcome is commit.
+PREPARE is tried and undone, and run for good when its outcome is commit; that of a COMMIT is run.
 
 Both times it runs from the same time (that of BEGIN), seed and entry of the log, on a state that is
 the same for all that it reads or writes, so it answers the same. Where it does not, the promise
@@ -67,6 +67,24 @@ class PreparedWork:
             return failure
         results = tuple(answer.results)
         return results, _digest(results)
+
+    def commit(
+        self, write: Write, now_us: int, seed: int
+    ) -> tuple[StatementResult, ...] | SqlFailure:
+        """Run it for good. Neither one that fails nor one that has run will come again."""
+        execute = self._writer.raw.execute
+        execute(SAVEPOINT)
+        try:
+            results = tuple(run_write(self._writer, write, now_us, seed).results)
+        except Refused as exc:
+            execute(ROLLBACK_TO)
+            found: tuple[StatementResult, ...] | SqlFailure = exc.failure
+        else:
+            self._changed(write.sets)
+            found = results
+        execute(RELEASE)
+        self._forget(_names_of(write))
+        return found
 
     def run(self, held: Held) -> None:
         """Run it for good. Raises Broken."""

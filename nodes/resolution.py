@@ -6,9 +6,8 @@ and is when it loses office.
 
 - What has been prepared here for long: the anchor is told to abort it. Whatever the anchor's log
   has decided then, this or commit, is the outcome, and is entered into this group's log.
-- An outcome that is remembered here for long, because this group is the anchor, or that this leader
-  has just brought about: it is told to the other participants, and when all have applied it, it
-  ends.
+- An outcome that is remembered here for long, because this group is the anchor: it is told to the
+  other participants, and when all have applied it, it ends.
 
 How long is measured by this leader's own monotonic clock, from when it first saw it. What is not
 answered is asked again, ever more seldom.
@@ -20,7 +19,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
 from nodes.protocol import (
-    Decide,
+    Abort,
     Decided,
     Done,
     End,
@@ -43,7 +42,7 @@ class ToLeader(NamedTuple):
     """A request to the leader of a group, this one or another."""
 
     group: str
-    body: Decide | TransactionOutcome | End
+    body: Abort | TransactionOutcome | End
 
 
 class Known(Protocol):
@@ -90,8 +89,7 @@ class Resolution:
                 requests += self._tell(id_, remembered.participants, commit=remembered.commit)
             else:
                 prepare = two_phase.held[id_].prepare
-                abort = Decide(id_, False, prepare.participants)
-                requests.append(ToLeader(prepare.anchor, abort))
+                requests.append(ToLeader(prepare.anchor, Abort(id_, prepare.participants)))
         return requests
 
     def _first_s(self, held: Held | None) -> float:
@@ -105,12 +103,9 @@ class Resolution:
         """What follows from an answer."""
         body = request.body
         match body, answer:
-            case Decide(), Decided(commit=commit):
-                remembered = two_phase.decided.get(body.id)
-                if request.group == self._group and remembered is not None:
-                    return self._tell(body.id, remembered.participants, commit=remembered.commit)
+            case Abort(), Decided(commit=commit):
                 held = two_phase.held.get(body.id)
-                if held is None or request.group == self._group:
+                if held is None:
                     return []
                 own = self._own(held.prepare)
                 return [ToLeader(self._group, TransactionOutcome(body.id, commit, own))]

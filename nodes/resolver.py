@@ -20,7 +20,7 @@ from nodes.client import CallFailed, NodeClient
 from nodes.config import ClusterConfig
 from nodes.hosting import Hosted
 from nodes.protocol import (
-    Decide,
+    Abort,
     Decided,
     Done,
     End,
@@ -181,7 +181,7 @@ class Resolver:
 
     @staticmethod
     async def _propose(
-        engine: RaftEngine, body: Decide | TransactionOutcome | End, timeout_s: float
+        engine: RaftEngine, body: Abort | TransactionOutcome | End, timeout_s: float
     ) -> ResponseBody | None:
         answered: asyncio.Future[ResponseBody] = asyncio.get_running_loop().create_future()
 

@@ -27,6 +27,7 @@ from nodes.protocol import (
     ChangeReplicas,
     CloseCursor,
     CloseGate,
+    Commit,
     Done,
     EntryBody,
     Fetch,
@@ -141,7 +142,7 @@ class GroupService:
         deadline = self._now() + request.timeout_ms / 1000
         refuse = partial(self._refusal, command, len(body), deadline)
         # A quick write, and that is nearly all of them, is not even asked about.
-        write = command.write if isinstance(command, Prepare) else command
+        write = command.write if isinstance(command, Prepare | Commit) else command
         if isinstance(write, Write) and not write.quick and self._machine.needs_dry_run(command):
             work = Work(answer)
             trying = self._try_and_propose(body, command, write, deadline, work, refuse)
@@ -158,7 +159,7 @@ class GroupService:
         if isinstance(command, Stage):
             refusal = self._machine.stage_refusal(command, bytes_max)
             return refusal or self._machine.check(command, size)
-        write = command.write if isinstance(command, Prepare) else command
+        write = command.write if isinstance(command, Prepare | Commit) else command
         if isinstance(write, Write) and not write.quick and _is_large(write, bytes_max):
             return too_large(bytes_max)
         return self._machine.check(command, size)

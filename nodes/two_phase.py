@@ -9,11 +9,12 @@ The rules, each of which a counterexample asks for:
 
 - A prepared transaction keeps out every other entry that touches a table and a slot which it
   touched, read or written: so that it can be run again for good, whenever the outcome comes.
-- Commit is accepted if the transaction is prepared by the very entry that the router was told of;
-  abort always. The first one applied is the outcome.
-- An abort also fences the PREPARE of this group: its (session, seq) is recorded as aborted, so
-  that a copy that comes late prepares nothing. So it stays when the outcome is forgotten.
-- A PREPARE whose outcome is known is answered with it.
+- The anchor promises nothing: it is asked last, when all others are prepared, and its COMMIT runs
+  the write for good if nobody keeps it out, and is the outcome. An ABORT is accepted always. The
+  first of them that takes effect is the outcome.
+- An abort also fences the command of this group: its (session, seq) is recorded as aborted, so
+  that a copy that comes late does nothing. So it stays when the outcome is forgotten.
+- A COMMIT whose outcome is known is answered with it.
 - What keeps a command out is not its answer: `Locked` is not remembered.
 
 What is not named is not known to be apart: a command that names no table touches all. One that
@@ -31,14 +32,14 @@ import msgspec
 
 from nodes.protocol import (
     EVERY_SLOT,
+    Abort,
     Busy,
-    Decide,
+    Commit,
     Decided,
     Done,
     End,
     Guard,
     Locked,
-    NotPrepared,
     Participant,
     Prepare,
     Prepared,
@@ -50,6 +51,7 @@ from nodes.protocol import (
     StatementResult,
     TransactionId,
     TransactionOutcome,
+    UnknownSession,
     Write,
 )
 from nodes.sessions import Sessions
@@ -113,8 +115,8 @@ def touched_by(
     return Touched(frozenset(objects.union(tied)), frozenset() if is_whole else slots)
 
 
-def _touched_by(prepare: Prepare) -> Touched:
-    return touched_by(prepare.write.guards, prepare.write.sets, prepare.tied)
+def _touched_by(body: Prepare | Commit) -> Touched:
+    return touched_by(body.write.guards, body.write.sets, body.tied)
 
 
 def _oldest(
@@ -154,6 +156,11 @@ class Work(Protocol):
     ) -> tuple[tuple[StatementResult, ...], bytes] | SqlFailure:
         """Run it and undo it: what it answers, and the digest of that. `now_us` is the time of the
         transaction's BEGIN, so that its statements have one time on all shards."""
+
+    def commit(
+        self, write: Write, now_us: int, seed: int
+    ) -> tuple[StatementResult, ...] | SqlFailure:
+        """Run for good what was not tried out: what it answers. One that fails has no effect."""
 
     def run(self, held: Held) -> None:
         """Run it for good. It answers what it answered; anything else is damage, and is raised."""
@@ -259,7 +266,7 @@ class TwoPhase:
         index: int,
         now_us: int,
         seed: int,
-        body: Prepare | Decide | TransactionOutcome | End,
+        body: Prepare | Commit | Abort | TransactionOutcome | End,
         sessions: Sessions,
         work: Work,
     ) -> ResponseBody:
@@ -267,8 +274,10 @@ class TwoPhase:
         match body:
             case Prepare():
                 return self._prepare(index, now_us, seed, body, sessions, work)
-            case Decide():
-                return self._decide(index, body, sessions, work)
+            case Commit():
+                return self._commit(index, seed, body, sessions, work)
+            case Abort():
+                return self._abort(index, body, sessions, work)
             case TransactionOutcome():
                 self._conclude(body.id, body.own, sessions, work, index, commit=body.commit)
                 return Done((), index)
@@ -281,23 +290,13 @@ class TwoPhase:
         self, index: int, now_us: int, seed: int, body: Prepare, sessions: Sessions, work: Work
     ) -> ResponseBody:
         write = body.write
-        known = self._decided.get(body.id)
-        if known is not None:
-            return Decided(known.commit)
         answer = sessions.recall(write.session, write.seq, write.watermark)
         held = self._held.get(body.id)
         if held is not None:
             return answer if isinstance(answer, Prepared) else Prepared(held.index, None)
+        answer = answer or self._refusal(body, len(_size_of(body)), work)
         if answer is not None:
             return answer
-        holder = self.holder(_touched_by(body))
-        if holder is not None:
-            return Locked(holder)
-        if not self._has_room(len(_size_of(body))):
-            return _TOO_MANY
-        stale = work.stale(write.guards)
-        if stale is not None:
-            return stale
         found = work.try_out(write, body.id.begun_us, seed)
         if isinstance(found, SqlFailure):
             answer = found
@@ -308,27 +307,49 @@ class TwoPhase:
         sessions.record(write.session, write.seq, write.watermark, answer, index)
         return answer
 
-    def _decide(self, index: int, body: Decide, sessions: Sessions, work: Work) -> ResponseBody:
-        if body.session is not None:
-            answer = sessions.recall(body.session, body.seq, body.watermark)
-            if answer is not None:
-                return answer
+    def _commit(
+        self, index: int, seed: int, body: Commit, sessions: Sessions, work: Work
+    ) -> ResponseBody:
+        write = body.write
+        answer = sessions.recall(write.session, write.seq, write.watermark)
+        known = self._decided.get(body.id)
+        if known is not None and isinstance(answer, UnknownSession):
+            return Decided(known.commit, known.index)
+        answer = answer or self._refusal(body, 0, work)
+        if answer is not None:
+            return answer
+        found = work.commit(write, body.id.begun_us, seed)
+        if isinstance(found, SqlFailure):
+            answer = found
+        else:
+            self._remember(body, index, commit=True)
+            answer = Done(found, index)
+        sessions.record(write.session, write.seq, write.watermark, answer, index)
+        return answer
+
+    def _refusal(self, body: Prepare | Commit, size: int, work: Work) -> ResponseBody | None:
+        """Why it cannot be done now; `size` is what would be kept of it."""
+        holder = self.holder(_touched_by(body))
+        if holder is not None:
+            return Locked(holder)
+        if not self._has_room(size):
+            return _TOO_MANY
+        return work.stale(body.write.guards)
+
+    def _abort(self, index: int, body: Abort, sessions: Sessions, work: Work) -> ResponseBody:
         known = self._decided.get(body.id)
         if known is not None:
             return Decided(known.commit, known.index)
-        held = self._held.get(body.id)
-        if body.commit and (held is None or held.index != body.index):
-            return NotPrepared()
-        if held is None and not self._has_room(0):
+        if not self._has_room(0):
             return _TOO_MANY
-        self._decided[body.id] = Remembered(body.commit, index, body.participants)
-        self._changed_outcomes.add(body.id)
+        self._remember(body, index, commit=False)
         own = next(each for each in body.participants if each.group == self._group)
-        self._conclude(body.id, own, sessions, work, index, commit=body.commit)
-        answer = Decided(body.commit, index)
-        if body.session is not None:
-            sessions.record(body.session, body.seq, body.watermark, answer, index)
-        return answer
+        self._conclude(body.id, own, sessions, work, index, commit=False)
+        return Decided(False, index)
+
+    def _remember(self, body: Commit | Abort, index: int, *, commit: bool) -> None:
+        self._decided[body.id] = Remembered(commit, index, body.participants)
+        self._changed_outcomes.add(body.id)
 
     def _conclude(
         self,

@@ -1,14 +1,14 @@
 """Transactions over several shards on their way: what `shardrouter.coordinator` decides is sent
 here (docs/distributed.md, DESIGN section 8).
 
-One object for each attempt: it asks for a (session, seq) in every participant and one for the
-decision, sends PREPAREs side by side, DECIDE, OUTCOMEs and END, each until it is answered or its
-time is over. The caller is answered as soon as there is a verdict; the rest goes on behind him,
-and if it does not, the leaders do it.
+One object for each attempt: it asks for a (session, seq) in every participant, sends PREPAREs side
+by side, COMMIT to the anchor, OUTCOMEs and END, each until it is answered or its time is over. The
+caller is answered as soon as there is a verdict; the rest goes on behind him, and if it does not,
+the leaders do it.
 
     deadline - margin        no PREPARE is sent any more
-    deadline - margin / 2    no DECIDE; from here on FENCE
-    deadline                 the outcome is not known (08007), if DECIDE was sent and none is learnt
+    deadline - margin / 2    no COMMIT; from here on FENCE
+    deadline                 the outcome is not known (08007), if COMMIT was sent and none is learnt
 
 An attempt that dies of a conflict (wait-die), of an expired session or of a leader in doubt has had
 no effect and is made again under another id of the same age, which every new conflict goes by.
@@ -36,13 +36,14 @@ from msgspec import structs
 
 from nodes.protocol import (
     Aborted,
-    Decide,
+    AnswerNotKept,
+    Commit,
     Decided,
+    Done,
     End,
     Fence,
     Guard,
     Locked,
-    NotPrepared,
     Prepare,
     Prepared,
     Ran,
@@ -66,6 +67,7 @@ from shardrouter.lanes import Lane, LaneSession
 from shardrouter.session_token import SessionToken
 from shardrouter.shard_writes import FENCE_S_MAX, FENCE_SHARE
 from shardrouter.verdicts import (
+    answer_lost,
     canceled,
     leaderless,
     lock_not_available,
@@ -97,6 +99,21 @@ still there after half a second."""
 LEADER_S: Final = 2.0
 """How long a change of a reference table waits for a shard without a leader: longer than it takes
 to elect one."""
+
+
+class _Gathered:
+    """An END that waits for others."""
+
+    def stop(self) -> None:
+        """It is sent all the same."""
+
+
+_GATHERED: Final = _Gathered()
+
+
+def _unheard(_answer: Answer, _doubt: bool) -> None:
+    """Nobody waits for it."""
+
 
 Settled: TypeAlias = Callable[["Committed | Stale | RouterError"], None]
 
@@ -156,7 +173,7 @@ class Coordination:
         self._lanes = {group: Lane(group, delivery, name) for group in groups}
         self._router = rng.getrandbits(62)
         self._number = 0
-        self._ends: list[tuple[str, End]] = []  # that nobody has been sent
+        self._ends: list[Send] = []  # that have not left
 
     def close(self) -> None:
         """Begin no more; what is under way ends with the delivery."""
@@ -208,21 +225,23 @@ class Coordination:
         return self._lanes[group]
 
     def send(self, send: Send, until: float, done: Callable[[Answer, bool], None]) -> Sending:
-        """One request, until it is answered."""
+        """One request, until it is answered; an END by and by, and nobody hears of it."""
+        if isinstance(send.body, End):
+            return self._gather(send)
         within_s = OUTCOME_S if isinstance(send.body, TransactionOutcome) else 0.0
         return self._delivery.send(send.group, send.body, until, done, within_s=within_s)
 
-    def end(self, group: str, end: End) -> None:
-        """Let the anchor forget, by and by."""
+    def _gather(self, end: Send) -> Sending:
         if not self._ends:
             self._loop.call_later(END_S, self._send_ends)
-        self._ends.append((group, end))
+        self._ends.append(end)
+        return _GATHERED
 
     def _send_ends(self) -> None:
         ends, self._ends = self._ends, []
         until = self._loop.time() + TELL_S
-        for group, end in ends:
-            self._delivery.send(group, end, until, lambda _answer, _doubt: None)
+        for end in ends:
+            self._delivery.send(end.group, end.body, until, _unheard)
 
     def is_led(self, group: str) -> bool:
         """See `Delivery.is_led`."""
@@ -264,7 +283,7 @@ class _Tries:
         self._deadline = deadline
         margin = min(FENCE_S_MAX, FENCE_SHARE * (deadline - self._loop.time()))
         self._prepare_until = deadline - margin
-        self._decide_until = deadline - margin / 2
+        self._commit_until = deadline - margin / 2
         self._done = done
         self._count = 0
         self._attempt: _Attempt | None = None
@@ -278,7 +297,7 @@ class _Tries:
             self._coordination.new_id(self._begun_us),
             self._parts,
             self._anchor,
-            (self._prepare_until, self._decide_until, self._deadline),
+            (self._prepare_until, self._commit_until, self._deadline),
             self._patience,
             self._ended,
         )
@@ -338,11 +357,10 @@ class _Attempt:
         self._id = id_
         self._parts = parts
         self._anchor = anchor
-        self._prepare_until, self._decide_until, self._deadline = times
+        self._prepare_until, self._commit_until, self._deadline = times
         self._done = done
         self._is_told = False
         self._seats = {group: _Seat(self, group) for group in parts}
-        self._decision = _Seat(self, anchor)
         self._coordinator: Coordinator | None = None
         self._sendings: dict[int, tuple[Send, Sending]] = {}
         self._sent = 0
@@ -367,7 +385,7 @@ class _Attempt:
 
     def begin(self) -> None:
         """Ask for the seqs."""
-        for seat in (*self._seats.values(), self._decision):
+        for seat in self._seats.values():
             self._coordination.lane(seat.group).ask(seat)
         if self._patience.leader_s:
             self._loop.call_later(self._patience.leader_s, self._look_for_leaders)
@@ -380,8 +398,8 @@ class _Attempt:
         self._unled = next((g for g in waited if not self._coordination.is_led(g)), "")
         if self._unled and self._coordinator is None:
             self.refused(leaderless(self._unled))
-        elif self._unled and self._coordinator is not None:
-            self._go_on(self._coordinator.expire())  # unless all have prepared
+        elif self._unled:
+            self._expire()
         self._loop.call_later(self._patience.leader_s, self._look_for_leaders)
 
     def cancel(self) -> None:
@@ -392,17 +410,22 @@ class _Attempt:
         if self._coordinator is None:
             self.refused(canceled())
             return
-        self._go_on(self._coordinator.expire())
+        self._expire()
         if not self._is_told:  # the decision is under way: ask what it is
             self._deadline = min(self._deadline, self._loop.time() + FENCE_S_MAX)
-            for send, sending in list(self._sendings.values()):
-                if isinstance(send.body, Decide):
-                    sending.stop()
+
+    def _expire(self) -> None:
+        """Nobody waits any longer for a promise, or for the anchor to take the decision."""
+        coordinator = self._coordinator
+        assert coordinator is not None
+        self._go_on(coordinator.expire())
+        for send, sending in list(self._sendings.values()):
+            if not self._is_told and isinstance(send.body, Commit):
+                sending.stop()
 
     def given(self) -> None:
         """One more seat has its seq."""
-        seats = (*self._seats.values(), self._decision)
-        if self._is_told or any(seat.session is None for seat in seats):
+        if self._is_told or any(seat.session is None for seat in self._seats.values()):
             return
         branches: dict[str, Branch] = {}
         for group, part in self._parts.items():
@@ -411,16 +434,14 @@ class _Attempt:
             watermark = seat.session.window.watermark
             write = part.write(seat.session.id, seat.seq, watermark)
             branches[group] = Branch(write, part.tied, part.patience_ms)
-        assert self._decision.session is not None
-        commit = self._decision.session.id, self._decision.seq
-        self._coordinator = Coordinator(self._id, self._anchor, branches, commit)
+        self._coordinator = Coordinator(self._id, self._anchor, branches)
         self._go_on(self._coordinator.begin())
 
     def refused(self, error: RouterError) -> None:
         """One of them cannot have a seq: nothing is sent."""
         if not self._is_told:
             self._tell(error)
-            for seat in (*self._seats.values(), self._decision):
+            for seat in self._seats.values():
                 seat.leave(is_known=True)
 
     # ------------------------------------------------------------------ under way
@@ -439,12 +460,12 @@ class _Attempt:
                 if isinstance(send.body, Prepare):
                     sending.stop()
         if coordinator.is_done and not self._sendings:
-            for seat in (*self._seats.values(), self._decision):
+            for seat in self._seats.values():
                 seat.leave(is_known=self._is_known)
 
     def _pause(self, send: Send) -> None:
-        """Another transaction, a younger one, keeps this PREPARE out: send it again, as long as it
-        may take."""
+        """Another transaction, a younger one, keeps this out: send it again, as long as it may
+        take."""
         now, lock_s = self._loop.time(), self._patience.lock_s
         self._locked = send.group
         self._locked_at = self._locked_at or now
@@ -456,7 +477,12 @@ class _Attempt:
             assert self._coordinator is not None
             self._loop.call_soon(self._expire_locked)
         else:
-            self._loop.call_later(pause_s, self._send, send)
+            self._loop.call_later(pause_s, self._send_again, send)
+
+    def _send_again(self, send: Send) -> None:
+        """Unless it died while this one paused."""
+        assert self._coordinator is not None
+        self._go_on(self._coordinator.again(send))
 
     def _expire_locked(self) -> None:
         """It has waited for others for long enough."""
@@ -471,22 +497,20 @@ class _Attempt:
         body = send.body
         match body:
             case End():
-                self._coordination.end(send.group, body)
+                self._coordination.send(send, 0.0, _unheard)
                 return
             case Prepare():
-                if coordinator.verdict is not None:
-                    return  # it died while this one paused
                 until = self._prepare_until
-            case Decide(commit=True):
-                until = self._decide_until
+            case Commit():
+                until = self._commit_until
             case Fence():
                 until = self._deadline
+                session = self._seats[send.group].session
+                assert session is not None
+                watermark = session.window.watermark
+                send = send._replace(body=structs.replace(body, watermark=watermark))
             case _:
                 until = self._loop.time() + TELL_S
-        if isinstance(body, Fence) or (isinstance(body, Decide) and body.commit):
-            assert self._decision.session is not None
-            watermark = self._decision.session.window.watermark
-            send = send._replace(body=structs.replace(body, watermark=watermark))
         self._sent += 1
         done = partial(self._answered, self._sent, send)
         self._sendings[self._sent] = send, self._coordination.send(send, until, done)
@@ -498,7 +522,7 @@ class _Attempt:
         if coordinator.is_done:
             self._go_on([])
             return
-        if isinstance(answer, Decided):
+        if isinstance(answer, Decided) or _is_committed(send, answer):
             self._is_known = True
         if isinstance(answer, UnknownSession):
             self._forget(send)
@@ -508,7 +532,7 @@ class _Attempt:
             self._go_on(coordinator.answered(send, answer, doubt=doubt))
 
     def _forget(self, send: Send) -> None:
-        seat = self._seats[send.group] if isinstance(send.body, Prepare) else self._decision
+        seat = self._seats[send.group]
         if seat.session is not None:
             self._coordination.lane(send.group).lost(seat.session)
 
@@ -521,6 +545,8 @@ class _Attempt:
         if isinstance(found, Committed):
             return found
         if not isinstance(found, Failed):
+            if found is not None and found.is_committed:
+                return answer_lost(self._anchor)
             return unknown(self._anchor, "nobody could say whether it was decided")
         match found.answer:
             case SqlFailure() as failure:
@@ -535,7 +561,7 @@ class _Attempt:
             case Locked():
                 why = "a conflict with an older transaction over several shards"
                 return _Died(why, found.group)
-            case Decided() | Aborted() | NotPrepared():
+            case Decided() | Aborted():
                 if self._is_cancelled:
                     return canceled()
                 return _Died("its shards did not prepare it in time")
@@ -548,6 +574,11 @@ class _Attempt:
         if self._locked:
             return lock_not_available(self._locked)
         return time_over(found.group, "it did not prepare the transaction")
+
+
+def _is_committed(send: Send, answer: Answer) -> bool:
+    """Whether an answer says that it has happened."""
+    return isinstance(send.body, Commit | Fence) and isinstance(answer, Done | AnswerNotKept)
 
 
 class _Seat:

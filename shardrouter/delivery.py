@@ -61,7 +61,6 @@ from nodes.protocol import (
     NotLeader,
     NotOpen,
     NotPinned,
-    NotPrepared,
     Opened,
     Piece,
     Pinned,
@@ -121,7 +120,7 @@ Delivered: TypeAlias = Callable[[Answer, bool], None]
 _FINAL: Final = frozenset(
     (
         *(Done, Piece, Speculated, NotOpen, SqlFailure, Opened, Aborted, AnswerNotKept, Stale),
-        *(UnknownSession, Prepared, Locked, Decided, NotPrepared, Pinned, NotPinned),
+        *(UnknownSession, Prepared, Locked, Decided, Pinned, NotPinned),
     )
 )
 """Answers of a leader about the request itself; everything else is about who should get it."""

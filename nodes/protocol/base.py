@@ -20,7 +20,7 @@ __all__ = [
     "ProtocolError",
 ]
 
-PROTOCOL_VERSION: Final = 8
+PROTOCOL_VERSION: Final = 9
 """Raised whenever a message changes meaning; both ends must speak the same one."""
 
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024

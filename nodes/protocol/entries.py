@@ -6,8 +6,9 @@ from typing import TypeAlias
 
 from nodes.protocol.base import Message
 from nodes.protocol.requests import (
+    Abort,
     Checksum,
-    Decide,
+    Commit,
     End,
     ExpireSessions,
     Fence,
@@ -28,7 +29,8 @@ EntryBody: TypeAlias = (
     OpenSession
     | Write
     | Prepare
-    | Decide
+    | Commit
+    | Abort
     | TransactionOutcome
     | End
     | Fence

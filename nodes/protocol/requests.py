@@ -22,7 +22,8 @@ __all__ = [
     "OpenSession",
     "Write",
     "Prepare",
-    "Decide",
+    "Commit",
+    "Abort",
     "TransactionOutcome",
     "End",
     "Lock",
@@ -92,36 +93,41 @@ class Write(Message, frozen=True, tag="write"):
 class Prepare(Message, frozen=True, tag="prepare"):
     """Promise to commit: run the write, keep nothing of it but the promise, and let nobody touch
     what it touched until the outcome is applied. Applied at most once per (session, seq) of the
-    write, whose watermark stays below it until the outcome is known. Answered by `Prepared`;
-    `Locked`, `Stale`: not now; `Decided`: the outcome is known already; `SqlFailure`: never."""
+    write, whose watermark stays below it until the outcome is known. The anchor does not promise:
+    it is asked last, to `Commit`. Answered by `Prepared`; `Locked`, `Stale`: not now; `SqlFailure`:
+    never."""
 
     id: TransactionId
     write: Write
     tied: tuple[str, ...]
     """Objects, as in guards, that foreign keys tie to those of the write's guards."""
-    anchor: str  # group whose log decides; one of the participants
+    anchor: str  # group whose log decides; another one of the participants
     participants: tuple[Participant, ...]  # all of them, this group too
     patience_ms: int = 0
-    """How long others of them may take to prepare, beyond what is usual: whoever has prepared waits
-    so much longer before it takes the transaction for abandoned."""
+    """How long the others of them may take, beyond what is usual: whoever has prepared waits so
+    much longer before it takes the transaction for abandoned."""
 
 
-class Decide(Message, frozen=True, tag="decide"):
-    """In the log of the anchor: the first one applied is the transaction's outcome. Answered by
-    `Decided`, `NotPrepared`.
-
-    Commit needs the transaction prepared there by the very entry at `index`, and comes from the
-    router alone, under a (session, seq) of its own, so that a lost answer can be fenced. Abort
-    comes from anybody in doubt, and works where the transaction was never seen: a PREPARE that
-    arrives later is refused."""
+class Commit(Message, frozen=True, tag="commit"):
+    """In the log of the anchor, when all other participants have promised: run the write for good,
+    and be the outcome of the transaction. Comes from its router alone. Applied at most once per
+    (session, seq) of the write, by which a lost answer can be fenced. Answered by `Done`: it is
+    committed; `Locked`, `Stale`: not now; `SqlFailure`: never; `Decided`: the outcome is known
+    already, and the answer is not."""
 
     id: TransactionId
-    commit: bool
+    write: Write
+    tied: tuple[str, ...]  # see `Prepare`
+    participants: tuple[Participant, ...]  # all of them, this group too
+
+
+class Abort(Message, frozen=True, tag="abort"):
+    """In the log of the anchor: end a transaction, unless it has ended. The first of this and
+    `Commit` that takes effect is the outcome. Answered by `Decided`. Comes from anybody in doubt,
+    and works where the transaction was never seen: a `Commit` that arrives later is refused."""
+
+    id: TransactionId
     participants: tuple[Participant, ...]
-    index: int = 0
-    session: SessionId | None = None
-    seq: int = 0
-    watermark: int = 0
 
 
 class TransactionOutcome(Message, frozen=True, tag="outcome"):
@@ -390,7 +396,8 @@ RequestBody: TypeAlias = (
     OpenSession
     | Write
     | Prepare
-    | Decide
+    | Commit
+    | Abort
     | TransactionOutcome
     | End
     | Speculate

@@ -30,7 +30,6 @@ __all__ = [
     "Prepared",
     "Locked",
     "Decided",
-    "NotPrepared",
     "Pinned",
     "NotPinned",
     "RangeSum",
@@ -201,11 +200,7 @@ class Decided(Message, frozen=True, tag="decided"):
     """The outcome of a transaction."""
 
     commit: bool
-    index: int = 0  # of the entry that decided; 0 in an answer to PREPARE
-
-
-class NotPrepared(Message, frozen=True, tag="notprepared"):
-    """A commit came for what is not prepared: it was aborted, and that has been forgotten."""
+    index: int = 0  # of the entry that decided
 
 
 class Pinned(Message, frozen=True, tag="pinned"):
@@ -375,7 +370,6 @@ ResponseBody: TypeAlias = (
     | Prepared
     | Locked
     | Decided
-    | NotPrepared
     | Pinned
     | NotPinned
     | Checksums

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from nodes.engine import Answers
 from nodes.protocol import (
+    Abort,
     Checksum,
-    Decide,
+    Commit,
     Done,
     End,
     EntryBody,
@@ -64,7 +65,6 @@ def random_log(rng: random.Random, length: int) -> list[bytes]:
     """A log of a group: two sessions, a table, then anything, also what fails."""
     bodies: list[EntryBody | None] = [None, OpenSession("r1"), OpenSession("r2")]
     sessions = [SessionId(1, 2), SessionId(1, 3)]
-    prepares: dict[TransactionId, int] = {}
     tables = (statement(TABLE), statement(CHANCE_TABLE))
     bodies.append(Write(sessions[0], 1, 0, tables, (), (SetVersion("table:t", 1),)))
     while len(bodies) < length:
@@ -81,7 +81,7 @@ def random_log(rng: random.Random, length: int) -> list[bytes]:
         elif kind < 0.45:
             bodies.append(_of_stages(rng, session, seq, watermark))
         elif kind < 0.6:
-            bodies.append(_over_groups(rng, session, seq, len(bodies) + 1, prepares))
+            bodies.append(_over_groups(rng, session, seq))
         elif kind < 0.62:
             sessions[1] = SessionId(1, len(bodies) + 1)
             bodies.append(OpenSession("r3"))
@@ -119,11 +119,8 @@ def _over_groups(
     rng: random.Random,
     session: SessionId,
     seq: int,
-    index: int,
-    prepares: dict[TransactionId, int],
 ) -> EntryBody:
-    """One of the commands of some transactions over groups; `prepares` has entries that may have
-    prepared them."""
+    """One of the commands of some transactions over groups."""
     id_ = TransactionId(rng.randint(1, 6), 1, 1)
     own = Participant("s1", session, seq)
     participants = (own, Participant("s2", session, seq))
@@ -132,13 +129,12 @@ def _over_groups(
         staged = (Statement(INSERT, staged=StageWriter().staged(session, rng.randint(1, 3))),)
         statements = (_statement(rng), *(staged if rng.random() < 0.1 else ()))
         guards = (Guard("table:t", 1), Guard(f"slot:{rng.randint(1, 3)}", 0))
-        prepares.setdefault(id_, index)
-        return Prepare(id_, Write(session, seq, 0, statements, guards), (), "s1", participants)
-    if kind < 0.75:
-        id_, at = rng.choice([(id_, index - 1), *prepares.items()])
-        return Decide(id_, True, participants, at, session, seq + 30)
-    if kind < 0.8:
-        return Decide(id_, False, participants)
+        write = Write(session, seq, 0, statements, guards)
+        if rng.random() < 0.4:
+            return Commit(id_, write, (), participants)
+        return Prepare(id_, write, (), "s2", participants)
+    if kind < 0.6:
+        return Abort(id_, participants)
     if kind < 0.9:
         return TransactionOutcome(id_, rng.random() < 0.7, own)
     return End(id_)

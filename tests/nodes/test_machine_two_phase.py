@@ -13,10 +13,11 @@ from nodes.bounds import Stop
 from nodes.machine import Machine, ReplicaFault
 from nodes.outcome_digest import digest_of
 from nodes.protocol import (
+    Abort,
     Aborted,
     AnswerNotKept,
     Busy,
-    Decide,
+    Commit,
     Decided,
     Defined,
     Done,
@@ -27,7 +28,6 @@ from nodes.protocol import (
     Guard,
     Locked,
     NewIncarnation,
-    NotPrepared,
     Opened,
     OpenSession,
     Participant,
@@ -71,7 +71,7 @@ class Group(Replica):
         *statements: Statement,
         id_: TransactionId = ID,
         guards: tuple[Guard, ...] = (T,),
-        anchor: str = "s1",
+        anchor: str = "s2",
         tied: tuple[str, ...] = (),
         write: Write | None = None,
     ) -> Prepare:
@@ -85,11 +85,16 @@ class Group(Replica):
         assert isinstance(answer, Prepared), answer
         return answer
 
-    def decide(self, body: Prepare, index: int) -> ResponseBody:
-        """What the router sends when all are prepared."""
-        self.seq += 1
-        decide = Decide(body.id, True, body.participants, index, self.session, self.seq, 0)
-        return self.apply(decide)
+    def commit(
+        self,
+        *statements: Statement,
+        id_: TransactionId = ID,
+        guards: tuple[Guard, ...] = (T,),
+        write: Write | None = None,
+    ) -> Commit:
+        """What the router sends to the anchor when all others are prepared."""
+        body = self.prepare(*statements, id_=id_, guards=guards, write=write)
+        return Commit(body.id, body.write, body.tied, body.participants)
 
     def outcome(self, body: Prepare, *, commit: bool) -> ResponseBody:
         """What the anchor has decided comes here."""
@@ -115,24 +120,65 @@ def test_what_is_prepared_is_done_when_that_is_decided_and_not_before(group: Gro
     answer = group.prepared(body)
     assert answer.results == (StatementResult(1, values=(("new",),)),)
     assert content(group.directory)["t"] == OLD
-    assert group.decide(body, answer.index) == Decided(True, group.machine.applied)
+    assert isinstance(group.outcome(body, commit=True), Done)
     assert content(group.directory)["t"] == NEW
 
 
 @pytest.mark.parametrize("commit", [True, False])
 def test_an_outcome_of_elsewhere_is_done_once(group: Group, commit: bool) -> None:
-    body = group.prepare(UPDATE, anchor="s2")
+    body = group.prepare(UPDATE)
     group.prepared(body)
     for _ in range(2):
         assert isinstance(group.outcome(body, commit=commit), Done)
         assert group.rows() == (NEW if commit else OLD)
 
 
-def test_a_prepare_that_comes_after_its_abort_prepares_nothing(group: Group) -> None:
-    body = group.prepare(UPDATE)
-    assert isinstance(group.apply(Decide(ID, False, body.participants)), Decided)
-    assert group.apply(body) == Decided(False)
+def test_the_anchor_does_its_part_and_decides_in_one_entry(group: Group) -> None:
+    body = group.commit(UPDATE)
+    assert group.check(body) is None
+    done = Done((StatementResult(1, values=(("new",),)),), group.machine.applied + 1)
+    assert group.apply(body) == done
+    assert group.rows() == NEW
+    assert group.apply(body) == done, "once"
+    known = Decided(True, done.index)
+    assert group.apply(Abort(ID, body.participants)) == known, "the first is the outcome"
+    group.apply(ExpireSessions((group.session,)))
+    assert group.apply(body) == known, "nobody knows any more what it answered"
     group.apply(End(ID))
+    assert group.apply(body) == UnknownSession()
+    assert not group.machine.prepared.is_open
+
+
+def test_an_anchor_that_cannot_do_its_part_decides_nothing(group: Group) -> None:
+    held = group.prepare(UPDATE)
+    group.prepared(held)
+    body = group.commit(statement(INSERT, 2, "a"), id_=YOUNGER)
+    assert group.apply(body) == group.check(body) == Locked(ID)
+    group.outcome(held, commit=False)
+    stale = group.commit(UPDATE, id_=YOUNGER, guards=(Guard("table:t", 7),))
+    assert group.apply(stale) == Stale("table:t", 1, 7)
+    refused = group.apply(failing := group.commit(statement(INSERT, 1, "x"), id_=YOUNGER))
+    assert isinstance(refused, SqlFailure)
+    assert refused.sqlstate == "23505"
+    assert group.apply(failing) == refused, "it is remembered"
+    assert group.rows() == OLD
+    assert not group.machine.prepared.is_open
+    assert isinstance(group.apply(body), Done), "the same command, sent again"
+
+
+def test_a_commit_that_comes_after_its_abort_does_nothing(group: Group) -> None:
+    body = group.commit(UPDATE)
+    assert isinstance(group.apply(Abort(ID, body.participants)), Decided)
+    assert group.apply(body) == Aborted()
+    group.apply(End(ID))
+    assert group.apply(body) == Aborted()
+    assert group.rows() == OLD
+    assert not group.machine.prepared.is_open
+
+
+def test_a_prepare_that_comes_after_its_outcome_prepares_nothing(group: Group) -> None:
+    body = group.prepare(UPDATE)
+    group.outcome(body, commit=False)
     assert group.apply(body) == Aborted()
     assert not group.machine.prepared.held
 
@@ -141,7 +187,7 @@ def test_a_prepare_that_comes_after_its_abort_prepares_nothing(group: Group) -> 
 def test_who_comes_behind_an_outcome_is_not_kept_out_of_the_log(group: Group, commit: bool) -> None:
     """A leader that proposes the outcome lets in what follows: it is applied after that. Should
     the outcome not come to be in the log, the lock is still there."""
-    body = group.prepare(UPDATE, anchor="s2")
+    body = group.prepare(UPDATE)
     group.prepared(body)
     write = group.command(statement(INSERT, 2, "a"), guards=(T,))
     younger = group.prepare(statement(INSERT, 3, "a"), id_=YOUNGER)
@@ -160,7 +206,7 @@ def test_who_comes_behind_an_outcome_is_not_kept_out_of_the_log(group: Group, co
 def test_it_keeps_out_who_touches_what_it_touched_and_is_not_their_answer(group: Group) -> None:
     slots = (T, Guard("slot:1", 0))
     body = group.prepare(UPDATE, guards=slots, tied=("table:parent",))
-    index = group.prepared(body).index
+    group.prepared(body)
     kept_out = [
         group.command(statement(INSERT, 2, "a"), guards=slots),
         group.command(statement(INSERT, 3, "a"), guards=(T,)),
@@ -185,7 +231,7 @@ def test_it_keeps_out_who_touches_what_it_touched_and_is_not_their_answer(group:
     ]
     for entry in let_in:
         assert isinstance(group.apply(entry), Done | Aborted | Opened)
-    assert isinstance(group.decide(body, index), Decided)
+    assert isinstance(group.outcome(body, commit=True), Done)
     for write in kept_out:
         assert isinstance(group.apply(write), Done), "the same command, sent again"
     assert isinstance(group.apply(younger), Prepared)
@@ -227,26 +273,20 @@ async def test_a_restart_forgets_neither_promise_nor_outcome(group: Group) -> No
     await group.reopen()
     assert group.apply(group.command(statement(INSERT, 2, "a"), guards=(T,))) == Locked(ID)
     assert group.apply(body) == Prepared(index, (StatementResult(1, values=(("new",),)),))
-    decided = group.decide(body, index)
-    assert decided == Decided(True, group.machine.applied)
+    assert isinstance(group.outcome(body, commit=True), Done)
     await group.reopen()
     assert group.rows() == NEW
-    assert group.apply(Decide(ID, False, body.participants)) == decided, "the first is the outcome"
-    assert group.apply(body) == Decided(True)
-    group.apply(End(ID))
+    commit = group.commit(statement(INSERT, 3, "a"), id_=YOUNGER)
+    done = group.apply(commit)
+    await group.reopen()
+    assert group.apply(commit) == done
+    known = group.apply(Abort(YOUNGER, commit.participants))
+    assert isinstance(done, Done)
+    assert known == Decided(True, done.index)
+    group.apply(End(YOUNGER))
     await group.reopen()
     assert not content(group.directory)["_outcomes"]
     assert not content(group.directory)["_prepared"]
-
-
-def test_commit_is_of_the_very_promise_that_was_given(group: Group) -> None:
-    body = group.prepare(UPDATE)
-    assert group.decide(body, 3) == NotPrepared()
-    index = group.prepared(body).index
-    assert group.decide(body, index + 1) == NotPrepared()
-    assert content(group.directory)["t"] == OLD
-    assert isinstance(group.decide(body, index), Decided)
-    assert group.rows() == NEW
 
 
 def test_it_is_run_again_from_the_same_time_chance_and_row_ids(tmp_path: Path) -> None:
@@ -264,7 +304,7 @@ def test_it_is_run_again_from_the_same_time_chance_and_row_ids(tmp_path: Path) -
         told = group.prepared(body, now_us=5_000_000_000_000, seed=99)
         for key in range(between):
             group.apply(group.command(statement(INSERT, key, "x"), guards=(T,)), now_us=9, seed=key)
-        group.decide(body, told.index)
+        group.outcome(body, commit=True)
         assert told.results is not None
         assert tuple(content(group.directory)["r"]) == told.results[0].values
         found.append(told.results)
@@ -277,7 +317,7 @@ def test_a_replica_that_cannot_keep_the_promise_stops(group: Group) -> None:
     index = group.prepared(body).index
     group.machine._state.writer.raw.execute("DELETE FROM t")
     with pytest.raises(ReplicaFault, match=f"entry {index} has prepared answers otherwise"):
-        group.decide(body, index)
+        group.outcome(body, commit=True)
     assert not group.machine.is_sound
 
 
@@ -302,9 +342,9 @@ async def test_steps_of_a_block_are_held_to_their_digests(group: Group) -> None:
     read = ("SELECT name FROM t WHERE id = 1", StatementResult(1, values=(("old",),)))
     change = ("UPDATE t SET name = 'new' WHERE id = 1", StatementResult(1))
     body = group.prepare(write=steps(read, change))
-    index = group.prepared(body).index
+    group.prepared(body)
     await group.reopen()
-    assert isinstance(group.decide(body, index), Decided)
+    assert isinstance(group.outcome(body, commit=True), Done)
     assert group.rows() == NEW
     refused = group.apply(group.prepare(write=steps(read, change), id_=YOUNGER))
     assert isinstance(refused, SqlFailure)
@@ -327,13 +367,13 @@ def test_of_the_steps_that_were_compared_only_those_that_change_run_again(group:
     ran: list[str] = []
     raw = group.machine._state.writer.raw
     raw.set_trace_callback(ran.append)
-    index = group.prepared(body).index
+    group.prepared(body)
     assert [sql for sql in ran if "FROM t" in sql] == [
         steps[0].statement.sql,
         steps[2].statement.sql,
     ]
     ran.clear()
-    assert isinstance(group.decide(body, index), Decided)
+    assert isinstance(group.outcome(body, commit=True), Done)
     raw.set_trace_callback(None)
     assert group.rows() == NEW
     assert [sql for sql in ran if sql.startswith(("SELECT", "UPDATE t"))] == [UPDATE.sql]
@@ -350,7 +390,7 @@ async def test_a_change_of_the_schema_comes_with_its_version(group: Group, commi
         group.command(guards=(T, Guard("slot:1", 0)), sets=(SetVersion("table:n", 1),)),
         transaction=Transaction(5_000_000, 11, (step,)),
     )
-    body = group.prepare(write=write, anchor="s2", tied=("table:parent",))
+    body = group.prepare(write=write, tied=("table:parent",))
     group.prepared(body)
     for name in ("t", "n", "parent"):
         touching = (Guard(f"table:{name}", 0), Guard("slot:2", 0))
@@ -373,7 +413,7 @@ async def test_what_it_names_is_kept_until_its_outcome(
     staging = Staging(group, *ROWS)
     group.write(statement("DELETE FROM t"))
     staging.send()
-    body = group.prepare(staging.statement(), anchor="s2")
+    body = group.prepare(staging.statement())
     group.prepared(body)
     session = group.session
     ends: dict[str, EntryBody] = {
@@ -394,7 +434,7 @@ async def test_what_it_names_is_kept_until_its_outcome(
 
 async def test_a_snapshot_has_what_is_prepared(group: Group, tmp_path: Path) -> None:
     body = group.prepare(UPDATE)
-    index = group.prepared(body).index
+    group.prepared(body)
     sent = group.machine.make_snapshot()
     finish(receive(sent, tmp_path / "b", identity(2)), sent)
     machine = Machine.open(
@@ -403,7 +443,7 @@ async def test_a_snapshot_has_what_is_prepared(group: Group, tmp_path: Path) -> 
     assert machine.prepared == group.machine.prepared
     taken, group.machine = group.machine, machine
     assert machine.read(ALL) == Locked(ID)
-    assert isinstance(group.decide(body, index), Decided)
+    assert isinstance(group.outcome(body, commit=True), Done)
     assert group.rows() == NEW
     await machine.close()
     group.machine = taken
@@ -420,11 +460,13 @@ def test_only_what_prepared_it_may_finish_it_unless_it_is_aborted(group: Group) 
     assert refused.sqlstate == "55000"
     group.machine._state._own_fingerprint = "sqlite 2"
     group.machine._state._note_halted()
-    commit = Decide(ID, True, body.participants, 1)
-    assert isinstance(group.check(commit), Busy)
-    abort = Decide(ID, False, body.participants)
+    outcome = TransactionOutcome(ID, True, body.participants[0])
+    assert isinstance(group.check(outcome), Busy)
+    assert isinstance(group.check(group.commit(UPDATE, id_=YOUNGER)), Busy)
+    assert group.check(Abort(YOUNGER, body.participants)) is None
+    abort = replaced(outcome, commit=False)
     assert group.check(abort) is None
-    assert isinstance(group.apply(abort), Decided)
+    assert isinstance(group.apply(abort), Done)
     assert isinstance(group.apply(SwitchFingerprint("sqlite 2", "sqlite 1")), Done)
 
 
@@ -437,7 +479,8 @@ def test_what_is_malformed_never_enters_the_log(group: Group) -> None:
         replaced(body, participants=(own, own, other)),
         replaced(body, participants=(replaced(own, seq=99), other)),
         replaced(body, anchor="s3"),
-        Decide(ID, False, (other,)),
+        Abort(ID, (other,)),
+        replaced(group.commit(UPDATE), participants=(other,)),
         TransactionOutcome(ID, True, stranger),
     ):
         refused = group.check(wrong)
@@ -459,7 +502,8 @@ def test_there_is_a_limit_to_what_a_group_promises(
         group.prepared(group.prepare(id_=TransactionId(1, 1, number), guards=slot))
     last = group.prepare(guards=(T, Guard("slot:9", 0)))
     assert isinstance(group.apply(last), Busy)
-    assert isinstance(group.apply(Decide(ID, False, last.participants)), Busy)
+    assert isinstance(group.apply(group.commit(guards=last.write.guards)), Busy)
+    assert isinstance(group.apply(Abort(ID, last.participants)), Busy)
     first = TransactionId(1, 1, 0)
     group.apply(TransactionOutcome(first, False, last.participants[0]))
     group.prepared(group.prepare(id_=YOUNGER, guards=(T, Guard("slot:9", 0))))
@@ -473,10 +517,14 @@ def test_whether_it_is_quick_is_as_its_write_is(group: Group) -> None:
     assert not machine.is_quick(slow)
     assert machine.needs_dry_run(slow)
     assert not machine.needs_dry_run(quick)
-    abort = Decide(ID, False, slow.participants)
-    assert machine.is_quick(abort)
+    commit = group.commit(UPDATE)
+    assert not machine.is_quick(commit)
+    assert machine.is_quick(replaced(commit, write=quick.write))
+    assert machine.needs_dry_run(commit)
+    outcome = TransactionOutcome(ID, True, slow.participants[0])
+    assert machine.is_quick(outcome)
     group.prepared(slow)
-    assert not machine.is_quick(abort)
+    assert not machine.is_quick(outcome)
     assert machine.is_quick(End(ID))
 
 
@@ -484,6 +532,8 @@ def test_what_was_too_large_to_keep_is_known_to_be_prepared(group: Group) -> Non
     body = group.prepare(statement("SELECT printf('%09000d', 1)"))
     index = group.prepared(body).index
     assert group.apply(body) == Prepared(index, None)
-    assert isinstance(group.decide(body, index), Decided)
-    group.apply(End(ID))
+    assert isinstance(group.outcome(body, commit=True), Done)
     assert group.apply(body) == AnswerNotKept()
+    commit = group.commit(statement("SELECT printf('%09000d', 1)"), id_=YOUNGER)
+    assert isinstance(group.apply(commit), Done)
+    assert group.apply(commit) == AnswerNotKept()

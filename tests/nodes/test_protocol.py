@@ -131,7 +131,7 @@ def test_steps_of_a_membership_are_three() -> None:
         )
 
 
-SHAPES = {7: "608f631b76f5c7bc", 8: "167cdd082c8e8aed"}
+SHAPES = {7: "608f631b76f5c7bc", 8: "167cdd082c8e8aed", 9: "a786f44a2a41a8f5"}
 """Of the messages of each version of the protocol, as `shapes` tells them."""
 
 

@@ -15,8 +15,7 @@ import pytest
 from nodes.config import ClusterConfig
 from nodes.protocol import (
     Aborted,
-    Decide,
-    Decided,
+    Commit,
     Done,
     Guard,
     Opened,
@@ -78,38 +77,28 @@ class Over:
             )
             assert isinstance(await self.nodes.call(group, made), Done)
 
-    def prepares(self) -> dict[str, Prepare]:
-        """Of the next transaction, which inserts its number into both shards."""
+    def bodies(self) -> tuple[Commit, Prepare]:
+        """Of the next transaction, which inserts its number into both shards: for its anchor, s1,
+        and for s2."""
         self.count += 1
         id_ = TransactionId(time.time_ns() // 1000, 1, self.count)
         seq = 10 * self.count
         parts = tuple(Participant(group, self.sessions[group], seq) for group in GROUPS)
         text = Statement("INSERT INTO t VALUES (?1, 0)", (self.count,))
-        return {
-            each.group: Prepare(
-                id_, Write(each.session, seq, 0, (text,), GUARDS, quick=True), (), "s1", parts
-            )
-            for each in parts
-        }
+        own, other = (Write(each.session, seq, 0, (text,), GUARDS, quick=True) for each in parts)
+        return Commit(id_, own, (), parts), Prepare(id_, other, (), "s1", parts)
 
-    async def prepare(self, *groups: str) -> tuple[dict[str, Prepare], int]:
-        """What is prepared in these groups, and the index in the anchor."""
-        made = self.prepares()
-        index = 0
-        for group in groups:
-            answer = await self.nodes.call(group, made[group])
-            assert isinstance(answer, Prepared), answer
-            index = answer.index if group == "s1" else index
-        return made, index
+    async def prepare(self) -> Commit:
+        """It is prepared in s2. Returns what the anchor has not been sent."""
+        commit, prepare = self.bodies()
+        answer = await self.nodes.call("s2", prepare)
+        assert isinstance(answer, Prepared), answer
+        return commit
 
-    async def commit(self, made: dict[str, Prepare], index: int) -> None:
-        """Decide it at the anchor, and tell nobody."""
-        body = made["s1"]
-        seq = body.write.seq + 1
-        decide = Decide(body.id, True, body.participants, index, body.write.session, seq)
-        answer = await self.nodes.call("s1", decide)
-        assert isinstance(answer, Decided), answer
-        assert answer.commit
+    async def commit(self, commit: Commit) -> None:
+        """At the anchor, and tell nobody."""
+        answer = await self.nodes.call("s1", commit)
+        assert isinstance(answer, Done), answer
 
     def open(self) -> int:
         """How much is prepared or remembered, on all replicas together."""
@@ -151,48 +140,41 @@ async def over(directory: Path) -> AsyncIterator[Over]:
 async def test_what_a_router_leaves_is_finished_by_leaders(tmp_path: Path) -> None:
     async with over(tmp_path) as cluster:
         began = time.monotonic()
-        made, index = await cluster.prepare("s1", "s2")
+        made = await cluster.prepare()
         leader = await cluster.nodes.leader("s2")
         (shown,) = cluster.nodes.replica(leader, "s2").prepared
-        assert (shown.id, shown.anchor, shown.objects) == (made["s1"].id, "s1", ("table:t",))
+        assert (shown.id, shown.anchor, shown.objects) == (made.id, "s1", ("table:t",))
         assert await cluster.both() == [], "reads wait for the outcome"
         await cluster.finished()
         assert time.monotonic() - began < RECOVERED_S
 
-        made, index = await cluster.prepare("s1", "s2")
-        await cluster.commit(made, index)
+        made = await cluster.prepare()
+        await cluster.commit(made)
         assert await cluster.both() == [2], "what is committed is seen, once it is answered"
         await cluster.finished()
 
-        made, _ = await cluster.prepare("s2")
+        made = await cluster.prepare()
         await cluster.finished()
-        late = await cluster.nodes.call("s1", made["s1"])
+        late = await cluster.nodes.call("s1", made)
         assert late == Aborted()
         assert await cluster.both() == [2]
 
 
-STEPS = {
-    "prepared at the participant": (("s2",), False, False),
-    "prepared at the anchor": (("s1",), False, False),
-    "prepared": (GROUPS, False, False),
-    "decided": (GROUPS, True, False),
-    "told": (GROUPS, True, True),
-}
-"""How far a router gets: where it prepares, whether it commits, and whether it tells the other
-shard. What it has committed is there in the end, and nothing else."""
+STEPS = {"prepared": (False, False), "decided": (True, False), "told": (True, True)}
+"""How far a router gets: whether it commits, and whether it tells the other shard. What it has
+committed is there in the end, and nothing else."""
 
 
 async def stop_at(cluster: Over, step: str, which: str) -> None:
     """The router goes on until `step`, and is not heard of any more; then some nodes stop."""
-    groups, decided, told = STEPS[step]
+    decided, told = STEPS[step]
     nodes = cluster.nodes
     before = await cluster.both()
-    made, index = await cluster.prepare(*groups)
+    made = await cluster.prepare()
     if decided:
-        await cluster.commit(made, index)
+        await cluster.commit(made)
     if told:
-        body = made["s2"]
-        outcome = TransactionOutcome(body.id, True, body.participants[1])
+        outcome = TransactionOutcome(made.id, True, made.participants[1])
         assert isinstance(await nodes.call("s2", outcome), Done)
     stopped: Sequence[str] = []
     if which == "all":

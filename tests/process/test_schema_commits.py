@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.processes]
 STEPS = 3
 """Writes of a schema change: its mark, the change, its publication."""
 
-MESSAGES = 5
-"""Of a transaction that changes the schema of one shard: two PREPAREs, DECIDE, OUTCOME, END."""
+MESSAGES = 4
+"""Of a transaction that changes the schema of one shard: PREPARE, COMMIT, OUTCOME, END."""
 
 MOMENTS = (None, 0.0, 0.002, 0.005, 0.015)
 """On its way, in the leader's log, in others' logs, applied and not yet answered: as it happens."""

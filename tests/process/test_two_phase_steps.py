@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from nodes.local_cluster import LocalCluster
-from nodes.protocol import Decide, End, Prepare
+from nodes.protocol import Commit, Prepare
 from shardrouter.coordination import Coordination
 from shardrouter.coordinator import Send
 from shardrouter.delivery import Answer, GaveUp, Sending
@@ -27,8 +27,8 @@ from tests.shardrouter.test_transactions import Client
 
 pytestmark = pytest.mark.slow
 
-STEPS = 7
-"""Messages of a transaction over three shards: three PREPAREs, DECIDE, two OUTCOMEs, END."""
+STEPS = 6
+"""Messages of a transaction over three shards: two PREPAREs, COMMIT, two OUTCOMEs, END."""
 
 RESOLVED_S = 10.0
 """Half a second without the router, an election, and what a busy machine adds."""
@@ -58,9 +58,7 @@ class Watch:
 
     def __post_init__(self) -> None:
         self._send = self.coordination.send
-        self._end = self.coordination.end
         self.coordination.send = self._watched  # type: ignore[method-assign]
-        self.coordination.end = self._watched_end  # type: ignore[method-assign]
 
     def begin(self, at: int, then: Callable[[], None] | None = None) -> None:
         """`then` just before message `at`; without it the router dies there."""
@@ -71,20 +69,12 @@ class Watch:
     def _die(self) -> None:
         self.is_dead = True
 
-    def _watched_end(self, group: str, end: End) -> None:
-        self._note(Send(group, end))
-        if not self.is_dead:
-            self._end(group, end)
-
-    def _note(self, send: Send) -> None:
+    def _watched(self, send: Send, until: float, done: Callable[[Answer, bool], None]) -> Sending:
         if len(self.sent) == self.at:
             self.then()
             self.reached.set()
         self.sent.append(send)
         self.another.set()
-
-    def _watched(self, send: Send, until: float, done: Callable[[Answer, bool], None]) -> Sending:
-        self._note(send)
         if not self.is_dead:
             return self._send(send, until, done)
         self._pending.append(done)
@@ -146,7 +136,7 @@ async def test_a_router_may_die_at_every_step(tmp_path: Path) -> None:
             await watch.reached.wait()
             began = asyncio.get_running_loop().time()
             before = [type(send.body) for send in watch.sent[:step]]
-            expected += Decide in before
+            expected += Commit in before
             # Reads and writes wait for the outcome; rows of other slots do not.
             assert await totals(db, keys) == [expected] * 3, (step, before)
             for key in keys:
@@ -156,7 +146,7 @@ async def test_a_router_may_die_at_every_step(tmp_path: Path) -> None:
             await watch.revive(running)
 
         # Who waits for what another router has prepared may cancel it.
-        watch.begin(3)
+        watch.begin(2)
         running = asyncio.ensure_future(told(dying, keys))
         await watch.reached.wait()
         client = Client(db)
@@ -172,7 +162,7 @@ async def test_a_router_may_die_at_every_step(tmp_path: Path) -> None:
 
 
 async def test_a_router_may_die_at_every_step_of_a_change_of_the_schema(tmp_path: Path) -> None:
-    """Three shards and `meta`, the anchor: four PREPAREs, DECIDE, three OUTCOMEs, END."""
+    """Three shards and `meta`, the anchor: three PREPAREs, COMMIT, three OUTCOMEs, END."""
     async with (
         one_node(tmp_path) as path,
         Router.open(path) as db,
@@ -180,7 +170,7 @@ async def test_a_router_may_die_at_every_step_of_a_change_of_the_schema(tmp_path
     ):
         await db.execute("CREATE TABLE known (id int PRIMARY KEY, n int)")
         watch = Watch(dying._backend.shards._coordination)
-        for step in (1, 3, 4, 5, 7, 8):
+        for step in (1, 3, 4, 6, 7):
             client = Client(dying)
             await client.run("BEGIN")
             await client.run(f"CREATE TABLE t{step} (id int PRIMARY KEY, n int)")
@@ -193,7 +183,7 @@ async def test_a_router_may_die_at_every_step_of_a_change_of_the_schema(tmp_path
             sent = [send.body for send in watch.sent[:step]]
             assert {each.anchor for each in sent if isinstance(each, Prepare)} == {"meta"}
             # Who needs the tables waits for the leaders to end it; all of it is there, or nothing.
-            is_there = any(isinstance(each, Decide) for each in sent)
+            is_there = any(isinstance(each, Commit) for each in sent)
             found = [
                 await said(db.fetchval(f"SELECT count(*) FROM t{step}")),
                 await said(db.fetchval(f"SELECT count(c{step}) FROM known")),

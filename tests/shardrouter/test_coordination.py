@@ -10,8 +10,10 @@ import pytest
 
 from nodes.protocol import (
     EVERY_SLOT,
+    Abort,
     Aborted,
-    Decide,
+    AnswerNotKept,
+    Commit,
     Decided,
     Done,
     End,
@@ -35,7 +37,7 @@ from nodes.protocol import (
     Write,
 )
 from shardrouter.coordination import Part
-from shardrouter.coordinator import Branch, Committed, Coordinator
+from shardrouter.coordinator import Branch, Committed, Coordinator, Failed, Send
 from shardrouter.errors import RouterError
 from shardrouter.shards import Shards
 from shardrouter.tied import joined_guards
@@ -48,7 +50,7 @@ PARTS = {
     for at, group in enumerate(("shard-1", "meta"))
 }
 PREPARED = Prepared(5, (ONE,))
-COMMITTED = Decided(True, 6)
+COMMITTED = Done((ONE,), 6)
 
 
 def plays(node: ScriptedNode, of: Callable[[str, RequestBody], Reply | None]) -> None:
@@ -63,8 +65,10 @@ def plays(node: ScriptedNode, of: Callable[[str, RequestBody], Reply | None]) ->
                 return node.open_session()
             case Prepare():
                 return PREPARED
-            case Decide(commit=commit):
-                return Decided(commit, 6)
+            case Commit():
+                return COMMITTED
+            case Abort():
+                return Decided(False, 6)
             case _:
                 return Done((), 7)
 
@@ -108,29 +112,26 @@ def once(kind: type[RequestBody], reply: Reply) -> Callable[[str, RequestBody], 
     return of
 
 
-def test_meta_is_prepared_when_all_others_are() -> None:
-    """They may take longer than a leader waits before it calls a transaction abandoned."""
+def test_the_anchor_is_asked_when_all_others_are_prepared() -> None:
+    """`meta` too: they may take longer than a leader waits before it calls it abandoned."""
     write = PARTS["meta"].write(SessionId(1, 1), 1, 0)
     groups = {group: Branch(write) for group in ("meta", "shard-1", "shard-2")}
-    coordinator = Coordinator(TransactionId(1, 1, 1), "meta", groups, (SessionId(1, 1), 2))
+    coordinator = Coordinator(TransactionId(1, 1, 1), "meta", groups)
     one, two = coordinator.begin()
     assert (one.group, two.group) == ("shard-1", "shard-2")
     assert coordinator.answered(two, PREPARED, doubt=False) == []
     [last] = coordinator.answered(one, PREPARED, doubt=False)
     assert last.group == "meta"
-    [decide] = coordinator.answered(last, PREPARED, doubt=False)
-    assert isinstance(decide.body, Decide)
+    assert isinstance(last.body, Commit)
 
 
-def test_all_are_prepared_one_decides_and_the_others_are_told() -> None:
+def test_all_but_one_promise_it_decides_and_the_others_are_told() -> None:
     node = scenario(lambda _group, _body: None, "committed")
-    first, second = node.of(Prepare)
-    assert first.anchor == second.anchor == "meta"
-    assert first.participants == second.participants
-    assert {each.group for each in first.participants} == {"shard-1", "meta"}
-    [decide] = node.of(Decide)
-    assert (decide.commit, decide.index, decide.id) == (True, 5, first.id)
-    assert decide.session is not None
+    [prepare], [commit] = node.of(Prepare), node.of(Commit)
+    assert prepare.anchor == "meta"
+    assert prepare.participants == commit.participants
+    assert prepare.id == commit.id
+    assert {each.group for each in prepare.participants} == {"shard-1", "meta"}
 
 
 def test_seqs_are_settled_when_the_outcome_is_known_and_not_before() -> None:
@@ -139,7 +140,7 @@ def test_seqs_are_settled_when_the_outcome_is_known_and_not_before() -> None:
             plays(node, lambda _group, _body: None)
             for _ in range(2):
                 assert await committed(shards) == "committed"
-                while len(node.of(End)) * 2 < len(node.of(Prepare)):
+                while len(node.of(End)) < len(node.of(Prepare)):
                     node.arrived.clear()
                     await node.arrived.wait()
                 deadline = asyncio.get_running_loop().time() + 10.0
@@ -159,11 +160,12 @@ def test_what_comes_behind_the_answer_waits_for_company() -> None:
             plays(node, lambda _group, _body: None)
             for _ in range(3):
                 assert await committed(shards) == "committed"
-            behind = [b for b in node.got if isinstance(b, Prepare | TransactionOutcome | End)]
+            kinds = Prepare | Commit | TransactionOutcome | End
+            behind = [body for body in node.got if isinstance(body, kinds)]
             assert not node.of(End)
             assert [type(body) for body in behind][:6] == [
-                *(Prepare, Prepare, TransactionOutcome),
-                *(Prepare, Prepare, TransactionOutcome),
+                *(Prepare, Commit, TransactionOutcome),
+                *(Prepare, Commit, TransactionOutcome),
             ]
             while len(node.of(TransactionOutcome)) < 3:
                 node.arrived.clear()
@@ -192,11 +194,11 @@ def test_a_router_that_closes_sends_what_has_waited() -> None:
     run(one())
 
 
-@pytest.mark.parametrize("lost", [Prepare, Decide, TransactionOutcome])
+@pytest.mark.parametrize("lost", [Prepare, Commit, TransactionOutcome])
 def test_what_is_lost_is_sent_again_as_the_same_command(lost: type[RequestBody]) -> None:
     node = scenario(once(lost, Cut), "committed")
-    assert len({(each.write.session, each.write.seq) for each in node.of(Prepare)}) == 2
-    assert len({(each.session, each.seq) for each in node.of(Decide)}) == 1
+    for kind in (Prepare, Commit):
+        assert len({(each.write.session, each.write.seq) for each in node.of(kind)}) == 1
 
 
 def test_who_dies_of_an_older_transaction_is_as_old_in_its_next_life() -> None:
@@ -205,14 +207,14 @@ def test_who_dies_of_an_older_transaction_is_as_old_in_its_next_life() -> None:
     assert len(ids) == 2
     assert {each.begun_us for each in ids} == {BEGUN_US}
     assert len({each.router for each in ids}) == 1
-    [aborted] = [each for each in node.of(Decide) if not each.commit]
+    [aborted] = node.of(Abort)
     assert aborted.id == min(ids)
 
 
 def test_who_is_older_waits_with_what_it_holds() -> None:
     node = scenario(once(Prepare, Locked(TransactionId(BEGUN_US + 1, 1, 1))), "committed")
     assert len({each.id for each in node.of(Prepare)}) == 1
-    assert len(node.of(Prepare)) == 3
+    assert len(node.of(Prepare)) == 2
 
 
 @pytest.mark.parametrize(
@@ -227,10 +229,11 @@ def test_one_that_does_not_prepare_it_ends_it_for_all(
     answer: SqlFailure | Stale, said: str
 ) -> None:
     node = scenario(once(Prepare, answer), said)
-    assert all(not each.commit for each in node.of(Decide))
+    assert len(node.of(Abort)) == 1
+    assert not node.of(Commit)
 
 
-@pytest.mark.parametrize("answer", [UnknownSession(), Prepared(5, None), Decided(False)])
+@pytest.mark.parametrize("answer", [UnknownSession(), Prepared(5, None), Aborted()])
 def test_what_had_no_effect_is_begun_again(answer: Reply) -> None:
     node = scenario(once(Prepare, answer), "committed")
     assert len({each.id for each in node.of(Prepare)}) == 2
@@ -250,24 +253,22 @@ def test_a_decision_without_an_answer_is_fenced_and_never_called_a_failure(
             left = [Hold]
 
             def of(_group: str, body: RequestBody) -> Reply | None:
-                if isinstance(body, Decide) and body.commit and left:
+                if isinstance(body, Commit) and left:
                     return left.pop()
                 return fenced if isinstance(body, Fence) else None
 
             plays(node, of)
             running = asyncio.ensure_future(committed(shards))
-            while not node.of(Decide):
+            while not node.of(Commit):
                 node.arrived.clear()
                 await node.arrived.wait()
             advance(9.6)  # the last half second is the fence's
             while not node.of(Fence):
                 node.arrived.clear()
                 await node.arrived.wait()
-            decide = node.of(Decide)[0]
-            assert (node.of(Fence)[0].session, node.of(Fence)[0].seq) == (
-                decide.session,
-                decide.seq,
-            )
+            write = node.of(Commit)[0].write
+            fence = node.of(Fence)[0]
+            assert (fence.session, fence.seq) == (write.session, write.seq)
             if fenced is Hold:
                 advance(1.0)
             told = await running
@@ -285,43 +286,45 @@ def test_lock_timeout_ends_its_waiting_for_others(holder: TransactionId) -> None
     async def one() -> None:
         async with scripted(1) as (shards, [node]):
 
-            def of(group: str, body: RequestBody) -> Reply | None:
-                return Locked(holder) if isinstance(body, Prepare) and group == "meta" else None
+            def of(_group: str, body: RequestBody) -> Reply | None:
+                return Locked(holder) if isinstance(body, Commit) else None
 
             plays(node, of)
             shards.bound_locks(100.0)
             running = asyncio.ensure_future(committed(shards, 1000.0))
             for seconds in (0.0, 50.0):
                 advance(seconds)
-                wanted = len(node.of(Prepare)) + 4
-                while len(node.of(Prepare)) < wanted:
+                wanted = len(node.of(Commit)) + 4
+                while len(node.of(Commit)) < wanted:
                     node.arrived.clear()
                     await node.arrived.wait()
                 assert not running.done()
             advance(60.0)
             assert await running == "55P03"
-            assert all(not each.commit for each in node.of(Decide))
+            assert node.of(Abort)
 
     run(one())
 
 
-def test_it_does_not_wait_for_a_shard_without_a_leader_if_all_have_to_take_part() -> None:
+@pytest.mark.parametrize("kind", [Prepare, Commit])
+def test_it_does_not_wait_for_a_shard_without_a_leader_if_all_have_to_take_part(
+    kind: type[RequestBody],
+) -> None:
     async def one() -> None:
         async with scripted(1) as (shards, [node]):
 
-            def of(group: str, body: RequestBody) -> Reply | None:
-                is_unled = isinstance(body, Prepare) and group == "meta"
-                return NotLeader(None) if is_unled else None
+            def of(_group: str, body: RequestBody) -> Reply | None:
+                return NotLeader(None) if isinstance(body, kind) else None
 
             plays(node, of)
             running = asyncio.ensure_future(committed(shards, 1000.0, patience_s=100.0))
-            while len(node.of(Prepare)) < 3:
+            while len(node.of(kind)) < 3:
                 node.arrived.clear()
                 await node.arrived.wait()
             assert not running.done()
             advance(110.0)
             assert await running == "57P03"
-            assert all(not each.commit for each in node.of(Decide))
+            assert not node.of(TransactionOutcome)
 
     run(one())
 
@@ -338,6 +341,73 @@ def test_cancelled_before_it_is_decided_it_has_not_happened() -> None:
             assert await running == "57014"
 
     run(one())
+
+
+LOCKED = Locked(TransactionId(0, 1, 1))  # by an older one
+
+
+def asked() -> tuple[Coordinator, Send]:
+    """All are prepared, and the anchor is asked to commit."""
+    parts = {group: Branch(part.write(SessionId(1, 1), 1, 0)) for group, part in PARTS.items()}
+    coordinator = Coordinator(TransactionId(1, 1, 1), "meta", parts)
+    [prepare] = coordinator.begin()
+    [commit] = coordinator.answered(prepare, PREPARED, doubt=False)
+    assert isinstance(commit.body, Commit)
+    return coordinator, commit
+
+
+@pytest.mark.parametrize("answer", [LOCKED, Stale("table:t", 2, 1)])
+def test_a_commit_that_was_refused_has_failed_when_no_copy_of_it_can_follow(
+    answer: Locked | Stale,
+) -> None:
+    coordinator, commit = asked()
+    [abort] = coordinator.answered(commit, answer, doubt=False)
+    assert isinstance(abort.body, Abort)
+    told = coordinator.verdict
+    assert told is None
+    [outcome] = coordinator.answered(abort, Decided(False, 7), doubt=False)
+    assert coordinator.verdict == Failed("meta", answer)
+    assert isinstance(outcome.body, TransactionOutcome)
+    assert not outcome.body.commit
+
+
+def test_a_commit_that_the_network_has_doubled_is_told_as_what_it_did() -> None:
+    """The second copy was applied, though the first was refused."""
+    coordinator, commit = asked()
+    [abort] = coordinator.answered(commit, LOCKED, doubt=False)
+    [fence] = coordinator.answered(abort, Decided(True, 7), doubt=False)
+    assert isinstance(fence.body, Fence)
+    [outcome] = coordinator.answered(fence, COMMITTED, doubt=False)
+    assert isinstance(coordinator.verdict, Committed)
+    assert isinstance(outcome.body, TransactionOutcome)
+    assert outcome.body.commit
+
+
+def test_what_an_earlier_copy_may_have_done_is_not_forgotten() -> None:
+    """It waits for a younger one, its time is over, and a copy of before that may be in a log."""
+    coordinator, commit = asked()
+    younger = Locked(TransactionId(2, 1, 1))
+    [again] = coordinator.answered(commit, younger, doubt=True)
+    assert again.after_pause
+    [commit] = coordinator.again(again)
+    assert coordinator.expire() == [], "it is under way"
+    [again] = coordinator.answered(commit, younger, doubt=False)
+    [fence] = coordinator.expire()
+    assert isinstance(fence.body, Fence)
+    assert coordinator.again(again) == []
+    told = coordinator.verdict
+    assert told is None
+    [abort] = coordinator.answered(fence, Aborted(), doubt=False)
+    assert isinstance(abort.body, Abort)
+    assert coordinator.verdict == Failed("", None)
+
+
+@pytest.mark.parametrize("answer", [AnswerNotKept(), Decided(True, 7)])
+def test_a_commit_whose_rows_are_lost_is_told_to_all_and_said_to_have_happened(
+    answer: AnswerNotKept | Decided,
+) -> None:
+    node = scenario(once(Commit, answer), "08007")
+    assert not node.of(Abort)
 
 
 def test_who_names_no_slot_touches_its_tables_whole_also_beside_others() -> None:
@@ -359,13 +429,12 @@ def test_each_is_told_how_long_the_slowest_may_take_to_prepare() -> None:
     branches = {group: Branch(write) for group, write in writes.items()}
     for some, patience_ms in (("12", 5000), ("2", 0)):
         parts = {group: branches[group] for group in branches if group[-1] in some}
-        coordinator = Coordinator(TransactionId(1, 1, 1), "shard-2", parts, (session, 2))
+        coordinator = Coordinator(TransactionId(1, 1, 1), "shard-2", parts)
         bodies = [send.body for send in coordinator.begin()]
-        assert len(bodies) == len(some)
+        assert len(bodies) == max(1, len(some) - 1)
         for body in bodies:
-            assert isinstance(body, Prepare)
-            assert body.patience_ms == patience_ms
+            assert not isinstance(body, Prepare) or body.patience_ms == patience_ms
     reads = {**branches, "shard-1": branches["shard-1"]._replace(patience_ms=300)}
-    coordinator = Coordinator(TransactionId(1, 1, 1), "shard-2", reads, (session, 2))
+    coordinator = Coordinator(TransactionId(1, 1, 1), "shard-2", reads)
     told = [send.body.patience_ms for send in coordinator.begin() if isinstance(send.body, Prepare)]
-    assert told == [5300, 5300]
+    assert told == [5300]

@@ -12,10 +12,10 @@ from msgspec import structs
 from jepsen_like.checks.transactions import check
 from nodes import resolution
 from nodes.protocol import (
-    Decide,
-    Decided,
+    Abort,
+    Commit,
     End,
-    NotPrepared,
+    Prepare,
     Prepared,
     ResponseBody,
     StatementResult,
@@ -53,7 +53,7 @@ def test_transactions_over_groups_are_strictly_serializable(first: int) -> None:
     # And what this is about did happen.
     for what in ("ok", "Prepared", "Decided", "Locked", "reads that waited", "elections"):
         assert counts[what] > 20, (what, counts)
-    for what in ("crashed routers", "lost messages", "copies by the network", "resolution: Decide"):
+    for what in ("crashed routers", "lost messages", "copies by the network", "resolution: Abort"):
         assert counts[what] > 0, (what, counts)
 
 
@@ -99,40 +99,45 @@ def an_abort_does_not_fence(patch: Patch) -> None:
 
 
 def the_last_decision_wins(patch: Patch) -> None:
-    decide = TwoPhase._decide
+    abort = TwoPhase._abort
 
-    def again(self: TwoPhase, index: int, body: Decide, sessions: Any, work: Any) -> ResponseBody:
+    def again(self: TwoPhase, index: int, body: Abort, sessions: Any, work: Any) -> ResponseBody:
         self._decided.pop(body.id, None)
-        return decide(self, index, body, sessions, work)
+        return abort(self, index, body, sessions, work)
 
-    patch.setattr(TwoPhase, "_decide", again)
+    patch.setattr(TwoPhase, "_abort", again)
 
 
-def commit_without_the_promise(patch: Patch) -> None:
-    """A commit is taken whether or not the anchor holds the transaction."""
-    decide = TwoPhase._decide
+def a_commit_meets_no_lock(patch: Patch) -> None:
+    """The anchor commits though another transaction holds what it touches."""
+    refusal = TwoPhase._refusal
 
-    def taken(self: TwoPhase, index: int, body: Decide, sessions: Any, work: Any) -> ResponseBody:
-        answer = decide(self, index, body, sessions, work)
-        return Decided(True, index) if isinstance(answer, NotPrepared) else answer
+    def passed(self: TwoPhase, body: Prepare | Commit, size: int, work: Any) -> Any:
+        found = refusal(self, body, size, work)
+        return None if isinstance(body, Commit) else found
 
-    patch.setattr(TwoPhase, "_decide", taken)
+    patch.setattr(TwoPhase, "_refusal", passed)
 
 
 def decided_by_the_first_promise(patch: Patch) -> None:
-    """The router commits when the anchor alone is prepared."""
-    prepare_answered = Coordinator._prepare_answered
+    """The router commits when one of the others is prepared."""
+    begin, answered = Coordinator.begin, Coordinator._prepare_answered
 
-    def early(self: Coordinator, send: Send, answer: ResponseBody) -> list[Send]:
-        if isinstance(answer, Prepared) and send.group == self._anchor:
-            for group, branch in self._branches.items():
-                results = tuple(StatementResult(0, values=((),)) for _ in branch.write.statements)
-                self._prepared.setdefault(group, Prepared(0, results))
-        elif len(self._prepared) == len(self._branches):
-            return []
-        return prepare_answered(self, send, answer)
+    def early(self: Coordinator) -> list[Send]:
+        sends = begin(self)
+        for send in sends[1:]:
+            results = tuple(
+                StatementResult(0, values=((),))
+                for _ in self._branches[send.group].write.statements
+            )
+            self._prepared[send.group] = Prepared(0, results)
+        return sends
 
-    patch.setattr(Coordinator, "_prepare_answered", early)
+    def of_first(self: Coordinator, send: Send, answer: ResponseBody) -> list[Send]:
+        return [] if send.group in self._prepared else answered(self, send, answer)
+
+    patch.setattr(Coordinator, "begin", early)
+    patch.setattr(Coordinator, "_prepare_answered", of_first)
 
 
 def a_lost_commit_is_aborted(patch: Patch) -> None:
@@ -140,7 +145,7 @@ def a_lost_commit_is_aborted(patch: Patch) -> None:
     gave_up = Coordinator.gave_up
 
     def abort(self: Coordinator, send: Send) -> list[Send]:
-        if isinstance(send.body, Decide) and send.body.commit:
+        if isinstance(send.body, Commit):
             return self._fail(send.group, None)
         return gave_up(self, send)
 
@@ -169,7 +174,7 @@ def in_doubt_a_participant_aborts_alone(patch: Patch) -> None:
     def alone(self: Resolution, now: float, state: TwoPhase) -> list[ToLeader]:
         found = []
         for request in due(self, now, state):
-            if isinstance(request.body, Decide) and request.group != self._group:
+            if isinstance(request.body, Abort) and request.group != self._group:
                 own = self._own(state.held[request.body.id].prepare)
                 outcome = TransactionOutcome(request.body.id, False, own)
                 request = ToLeader(self._group, outcome)
@@ -211,7 +216,7 @@ MUTANTS: dict[Callable[[Patch], None], int] = {
     reads_are_not_validated: 0,
     an_abort_does_not_fence: 74,
     the_last_decision_wins: 0,
-    commit_without_the_promise: 0,
+    a_commit_meets_no_lock: 0,
     decided_by_the_first_promise: 0,
     a_lost_commit_is_aborted: 107,
     unknown_is_called_failed: 739,

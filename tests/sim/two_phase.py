@@ -26,14 +26,14 @@ from jepsen_like.history import Operation, Outcome
 from nodes.gatekeeping import Gatekeeper
 from nodes.protocol import (
     Aborted,
-    Decide,
+    AnswerNotKept,
+    Commit,
     Decided,
     Done,
     End,
     Fence,
     Guard,
     Locked,
-    NotPrepared,
     Prepare,
     ResponseBody,
     SessionId,
@@ -125,6 +125,11 @@ class _Data:
         found = self.change(write)
         self.lists = before
         return found if isinstance(found, SqlFailure) else (found, repr(found).encode())
+
+    def commit(
+        self, write: Write, _now_us: int, _seed: int
+    ) -> tuple[StatementResult, ...] | SqlFailure:
+        return self.change(write)
 
     def run(self, held: Held) -> None:
         if repr(self.change(held.prepare.write)).encode() != held.digest:
@@ -273,13 +278,13 @@ class _Router:
 class _Request:
     """One request, sent until it is answered."""
 
-    def __init__(self, world: _World, group: str, body: Any, *, later: int = 0) -> None:
+    def __init__(self, world: _World, group: str, body: Any) -> None:
         self.world = world
         self.group = group
         self.body = body
         self.copies = 0
         self.answer: ResponseBody | None = None
-        self.due = world.now + later
+        self.due = world.now
 
     @property
     def doubt(self) -> bool:
@@ -665,24 +670,28 @@ def _several_groups(transaction: _Transaction) -> _Client:
         windows[group] = (window, seq)
         write = Write(session, seq, 0, transaction.statements(its), transaction.guards(its))
         branches[group] = Branch(write)
-    commit_session, commit_seq, commit_window = router.command(anchor)
     router.made += 1
     id_ = TransactionId(transaction.began, router.number, router.made)
-    coordinator = Coordinator(id_, anchor, branches, (commit_session, commit_seq))
+    coordinator = Coordinator(id_, anchor, branches)
     requests: list[tuple[Send, _Request]] = []
+    pauses: list[tuple[int, Send]] = []
     told = False
 
     def start(sends: Sequence[Send]) -> None:
         for send in sends:
-            body = _marked(send.body, windows, commit_window, send.group)
-            later = AGAIN_AFTER if send.after_pause else 0
-            requests.append((send, _Request(world, send.group, body, later=later)))
+            body = _marked(send.body, windows, send.group)
+            if send.after_pause:
+                pauses.append((world.now + AGAIN_AFTER, send))
+            else:
+                requests.append((send, _Request(world, send.group, body)))
 
     start(coordinator.begin())
     while not coordinator.is_done and not router.is_dead:
         yield
         if world.now > end:
             start(coordinator.expire())
+        while pauses and pauses[0][0] <= world.now:
+            start(coordinator.again(pauses.pop(0)[1]))
         for each in list(requests):
             send, request = each
             if not request.step():
@@ -692,7 +701,7 @@ def _several_groups(transaction: _Transaction) -> _Client:
                 start(coordinator.gave_up(send))
                 continue
             start(coordinator.answered(send, request.answer, doubt=request.doubt))
-            _settle(send, request.answer, windows, commit_window, commit_seq)
+            _settle(send, request.answer, windows)
             if isinstance(request.answer, UnknownSession):
                 router.forget(send.group)
         if coordinator.verdict is not None and not told:
@@ -705,35 +714,25 @@ def _several_groups(transaction: _Transaction) -> _Client:
         transaction.told("info", "the outcome is not known")
 
 
-def _marked(
-    body: Any, windows: dict[str, tuple[SeqWindow, int]], commit_window: SeqWindow, group: str
-) -> Any:
+def _marked(body: Any, windows: dict[str, tuple[SeqWindow, int]], group: str) -> Any:
     """With the watermark of the session that it belongs to."""
+    watermark = windows[group][0].watermark
     match body:
-        case Prepare():
-            write = structs.replace(body.write, watermark=windows[group][0].watermark)
-            return structs.replace(body, write=write)
-        case Decide(commit=True) | Fence():
-            return structs.replace(body, watermark=commit_window.watermark)
+        case Prepare() | Commit():
+            return structs.replace(body, write=structs.replace(body.write, watermark=watermark))
+        case Fence():
+            return structs.replace(body, watermark=watermark)
     return body
 
 
-def _settle(
-    send: Send,
-    answer: ResponseBody,
-    windows: dict[str, tuple[SeqWindow, int]],
-    commit_window: SeqWindow,
-    commit_seq: int,
-) -> None:
-    """A PREPARE's seq is open until its outcome is known where it was sent."""
-    body = send.body
-    if isinstance(body, TransactionOutcome) or (
-        isinstance(body, Decide) and isinstance(answer, Decided)
-    ):
+def _settle(send: Send, answer: ResponseBody, windows: dict[str, tuple[SeqWindow, int]]) -> None:
+    """A seq is open until the outcome is known where its command was sent."""
+    is_outcome = (isinstance(answer, Decided) and not answer.commit) or (
+        isinstance(send.body, Commit | Fence) and isinstance(answer, Done | AnswerNotKept)
+    )
+    if isinstance(send.body, TransactionOutcome) or is_outcome:
         window, seq = windows[send.group]
         window.settle(seq)
-    if isinstance(body, Decide) and body.commit and isinstance(answer, Decided | NotPrepared):
-        commit_window.settle(commit_seq)
 
 
 def _tell(

@@ -23,6 +23,7 @@ from nodes.data_file import Identity
 from nodes.machine import Machine, ReplicaFault
 from nodes.outcome_digest import digest_of
 from nodes.protocol import (
+    Commit,
     Done,
     Entry,
     EntryBody,
@@ -147,11 +148,11 @@ class _Machines(Group):
         return answer.session
 
     def apply(self, body: Any) -> ResponseBody:
-        write = body.write if isinstance(body, Prepare) else body
+        write = body.write if isinstance(body, Prepare | Commit) else body
         if isinstance(write, Write):
             self.written[write.session, write.seq] = write
             told = _in_sql(write)
-            body = structs.replace(body, write=told) if isinstance(body, Prepare) else told
+            body = structs.replace(body, write=told) if isinstance(body, Prepare | Commit) else told
         size = len(msgspec.msgpack.encode(body))
         refusal = self.leader.check(body, size)
         if refusal is not None:
