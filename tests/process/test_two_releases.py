@@ -148,9 +148,9 @@ async def test_nodes_go_over_to_another_release_while_routers_of_both_run(tmp_pa
             assert await keys(new) == [1, 2]
             await put(new, 3)
             await goes_over("n3")
-            with pytest.raises(asyncpg.PostgresError) as told:
+            with pytest.raises(asyncpg.PostgresError) as ended:
                 await keys(old)
-            assert told.value.sqlstate in ("57014", "57P03")
-            assert "use the same release for both" in str(told.value.detail)
+            assert ended.value.sqlstate in ("57014", "57P03")
+            assert "use the same release for both" in str(ended.value.detail)
             await put(new, 4)
             assert await keys(new) == [1, 2, 3, 4]
