@@ -275,7 +275,7 @@ class Delivery:
 
     def trouble(self, group: str) -> str:
         """What the last failed attempt to reach the group's leader met, in words."""
-        return self._groups[group].trouble
+        return _trouble(self._groups[group])
 
     def leader(self, group: str) -> str | None:
         """Name of the node believed to lead `group`."""
@@ -326,7 +326,7 @@ class Delivery:
         if self._closed:
             self._end(call, GaveUp("the router was closed"))
         elif now >= call.until:
-            self._end(call, GaveUp(group.trouble or "the time was over", call.hint))
+            self._end(call, GaveUp(_trouble(group) or "the time was over", call.hint))
         elif (contact := self._pick(call)) is not None:
             if call.found != group.found or self._may_retry(now):
                 self._send_copy(call, contact, now)
@@ -540,3 +540,12 @@ def _refusal(group: Group) -> str:
     """What one of its nodes said, if all of them refuse this program's connections."""
     refusals = [contact.client.refusal for contact in group.contacts]
     return refusals[0] if all(refusals) else ""
+
+
+def _trouble(group: Group) -> str:
+    """What the last attempt met; and why a node lets nobody of this program in, if one does not:
+    the group may have its leader there."""
+    refusal = next((c.client.refusal for c in group.contacts if c.client.refusal), "")
+    if refusal in group.trouble:
+        return group.trouble
+    return "; ".join(filter(None, (group.trouble.rstrip("."), refusal)))
