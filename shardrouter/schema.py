@@ -151,7 +151,9 @@ class Schema:
                 return await self._load(deadline)
             raise Unavailable(
                 f"the catalog has format {answer.have}, this router reads {CATALOG_FORMAT}",
-                hint="Use the version of shardrouter that made the cluster.",
+                hint="Use a newer release: that of the router which has upgraded the catalog."
+                if answer.have > CATALOG_FORMAT
+                else "Start a router of a release in between first: it upgrades the catalog.",
             )
         try:
             catalog = decode(answer.results)

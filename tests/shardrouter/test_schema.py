@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nodes.config import META_GROUP
-from nodes.protocol import Guard, SetVersion, Statement
+from nodes.protocol import Done, Guard, SetVersion, Statement
 from shardrouter import schema_change
 from shardrouter.catalog import CATALOG_FORMAT, OLDEST_FORMAT, Catalog, Parts
 from shardrouter.definition_changes import begin
@@ -211,6 +211,39 @@ async def test_an_older_catalog_is_made_a_new_one_by_the_first_router(
                 ("public", "t"),
                 ("s", "t"),
             }
+
+
+@pytest.mark.parametrize(
+    ("format", "hint"), [(CATALOG_FORMAT + 1, "newer release"), (OLDEST_FORMAT - 1, "in between")]
+)
+async def test_a_router_says_that_it_does_not_know_the_format_of_the_catalog(
+    tmp_path: Path, format: int, hint: str
+) -> None:
+    """Also one that has run since before another release upgraded it; and it changes nothing."""
+    async with one_node(tmp_path) as path, opened(path, "runs") as runs:
+        await runs.change("CREATE TABLE t (id int PRIMARY KEY)")
+        other = Parts(
+            (),
+            (Guard("catalog_format", CATALOG_FORMAT),),
+            (SetVersion("catalog_format", format),),
+        )
+        await runs.schema.write(META_GROUP, other, runs.deadline)
+        for asked in (runs.refresh(), runs.change("CREATE TABLE u (id int PRIMARY KEY)")):
+            with pytest.raises(Unavailable, match=f"format {format}, this router reads") as told:
+                await asked
+            assert hint in told.value.hint
+            assert told.value.sqlstate == "57P03"
+        with pytest.raises(Unavailable, match=f"format {format}, this router reads"):
+            async with opened(path, "comes"):
+                pass
+        found = await runs.shards.read(
+            META_GROUP,
+            (Statement('SELECT "name" FROM "catalog_tables"'),),
+            (Guard("catalog_format", format),),
+            deadline=runs.deadline,
+        )
+        assert isinstance(found, Done)
+        assert found.results[0].values == (("t",),)
 
 
 async def test_a_change_that_another_router_has_taken_back_is_not_reported_as_made(
