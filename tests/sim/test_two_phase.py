@@ -153,7 +153,12 @@ def a_lost_commit_is_aborted(patch: Patch) -> None:
 
 
 def unknown_is_called_failed(patch: Patch) -> None:
-    patch.setattr(coordinator, "Unknown", lambda: Failed("", None))
+    unknown = coordinator.Unknown
+
+    def verdict(*, is_committed: bool = False) -> Failed | coordinator.Unknown:
+        return unknown(is_committed=True) if is_committed else Failed("", None)
+
+    patch.setattr(coordinator, "Unknown", verdict)
 
 
 def a_refused_copy_is_called_failed(patch: Patch) -> None:
@@ -219,7 +224,7 @@ MUTANTS: dict[Callable[[Patch], None], int] = {
     a_commit_meets_no_lock: 0,
     decided_by_the_first_promise: 0,
     a_lost_commit_is_aborted: 107,
-    unknown_is_called_failed: 739,
+    unknown_is_called_failed: 267,
     a_refused_copy_is_called_failed: 119,
     in_doubt_a_participant_aborts_alone: 0,
     it_ends_before_all_know: 8,
