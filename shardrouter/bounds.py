@@ -81,7 +81,8 @@ def limit_clause(limit: Operand | str | None, offset: Operand | None) -> str:
 
 
 def reach(limit: Operand | None, offset: Operand | None) -> Operand | str | None:
-    """How many rows of one shard can be among the answer: limit + offset."""
+    """How many rows of one shard can be among the answer: limit + offset. Of LIMIT 0 none: with it
+    PostgreSQL computes no row, and so meets no error in one."""
     if limit is None:
         return None
     if offset is None:
@@ -89,10 +90,10 @@ def reach(limit: Operand | None, offset: Operand | None) -> Operand | str | None
     if isinstance(limit, Constant) and isinstance(offset, Constant):
         assert isinstance(limit.value, int)
         assert isinstance(offset.value, int)
-        return Constant(min(limit.value + offset.value, INT8_MAX))
+        return Constant(min(limit.value + offset.value, INT8_MAX) if limit.value else 0)
     a, b = operand_text(limit), operand_text(offset)
     # SQLite's + becomes a float where it overflows, and a float is no LIMIT.
     return (
         f"CASE WHEN {a} IS NULL OR {b} > {INT8_MAX} - {a} THEN -1 "
-        f"WHEN {b} IS NULL THEN {a} ELSE {a} + {b} END"
+        f"WHEN {b} IS NULL OR {a} = 0 THEN {a} ELSE {a} + {b} END"
     )

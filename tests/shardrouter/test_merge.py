@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+from contextlib import closing
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.protocol import Value
+from shardrouter.bounds import INT8_MAX, limit_clause, reach
 from shardrouter.merge import Merger, merge_rows
 from shardrouter.plan import make_plan
 from shardrouter.planned import Constant, Merge, OrderKey, Parameter, Scatter
@@ -165,3 +169,22 @@ def test_a_pushed_down_limit_is_limit_plus_offset() -> None:
     plan = make_plan("SELECT id FROM t ORDER BY id LIMIT 3 OFFSET 4", CATALOG)
     assert isinstance(plan, Scatter)
     assert plan.fragments[0].sql.endswith("LIMIT 7")
+
+
+def test_a_limit_of_nothing_is_pushed_down_as_nothing_so_that_no_row_is_computed() -> None:
+    plan = make_plan("SELECT id FROM t ORDER BY id LIMIT 0 OFFSET 4", CATALOG)
+    assert isinstance(plan, Scatter)
+    assert plan.fragments[0].sql.endswith("LIMIT 0")
+
+
+@pytest.mark.parametrize("limit", [None, 0, 1, 3, INT8_MAX])
+@pytest.mark.parametrize("offset", [None, 0, 2, INT8_MAX])
+def test_a_limit_that_is_an_argument_reaches_as_far_as_is_wanted(
+    limit: int | None, offset: int | None
+) -> None:
+    text = limit_clause(reach(Parameter(1), Parameter(2)), None)
+    rows = f"SELECT value FROM json_each('[1, 2, 3, 4, 5, 6, 7, 8, 9]'){text}"
+    with closing(sqlite3.connect(":memory:")) as connection:
+        found = len(connection.execute(rows, (limit, offset)).fetchall())
+    wanted = 9 if limit is None else min(9, limit + (offset or 0)) if limit else 0
+    assert found == wanted
