@@ -17,13 +17,14 @@ from nodes.protocol import Stale, Value
 from shardrouter.block import Block
 from shardrouter.block_steps import BlockSteps, results_of
 from shardrouter.errors import DeadlineExceeded
-from shardrouter.execution import Execution, Outcome, Prepared, command_of, rows_outcome
+from shardrouter.execution import Command, Execution, Outcome, Prepared, command_of, rows_outcome
 from shardrouter.gathering import Held, Limits
 from shardrouter.plan import bind
 from shardrouter.planned import Answer, Fragment, OneShard, RowsStatement, RowsWrite, Scatter
 from shardrouter.row_batches import Row, batches, is_staged, once_each, parts_of, row_insert
 from shardrouter.rows_upload import RowsUpload
 from shardrouter.spreading import commands_of, merged_outcome
+from shardrouter.sqlite_text import renumbered
 from shardrouter.tables import Table
 from shardrouter.transaction_answers import read_only_error
 from shardrouter.transaction_host import Host
@@ -108,7 +109,7 @@ class RowsWriting:
             return None if outcome is None else outcome.values
         steps = await self._steps.run(
             self._block,
-            [command_of(read, asked, self._host.catalog)],
+            [_with_its_own(command_of(read, asked, self._host.catalog))],
             quick=False,
             is_write=False,
             deadline=self._deadline,
@@ -208,6 +209,16 @@ class RowsWriting:
             prepared.text, plan, plan.parameter_oids, plan.columns, prepared.search_path
         )
         return Execution(part, self._execution.arguments, drawn=drawn, stored=True)
+
+
+def _with_its_own(command: Command) -> Command:
+    """The query with those of the arguments that it has: others may be of RETURNING alone, and
+    SQLite takes no more than the text has."""
+    statement = command.statement
+    text, numbers = renumbered(statement.sql)
+    parameters = tuple(statement.parameters[number - 1] for number in numbers)
+    own = structs.replace(statement, sql=text, parameters=parameters)
+    return structs.replace(command, statement=own)
 
 
 def held_rows(plan: RowsWrite) -> Fragment:

@@ -77,6 +77,20 @@ async def test_each_is_one_statement(router: Router) -> None:
     assert caught.value.sqlstate == "23502"
 
 
+async def test_the_query_and_returning_have_arguments_of_their_own(router: Router) -> None:
+    """Of a query of one shard: SQLite takes no argument that its text does not have."""
+    await router.execute("INSERT INTO h VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    alone = "INSERT INTO t SELECT id + 20, 7 FROM h ORDER BY id RETURNING id + $1::int"
+    rows = await router.fetch(alone, 100)
+    assert [tuple(row) for row in rows] == [(121,), (122,), (123,)]
+    both = (
+        "INSERT INTO t SELECT id + 30, $3::bigint FROM h WHERE id > $2::int ORDER BY id "
+        "RETURNING n + $1::int, id"
+    )
+    rows = await router.fetch(both, 100, 1, 5)
+    assert [tuple(row) for row in rows] == [(105, 32), (105, 33)]
+
+
 async def test_rows_are_as_the_table_takes_them(router: Router) -> None:
     sql = (
         "INSERT INTO u (n, v) SELECT id + 0.125, NULL FROM t ORDER BY id RETURNING id, n, twice, v"
