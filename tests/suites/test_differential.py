@@ -289,6 +289,24 @@ def test_errors_of_two_rows_are_explained_if_each_is_told_of_one_alone(
         assert reason_of(both, Difference(program, f"error: {what}")) == why
 
 
+def test_a_duplicate_beside_another_error_is_explained_by_two_rows() -> None:
+    program = tuple(
+        Made(template(sql))
+        for sql in (
+            "CREATE TABLE q (k int PRIMARY KEY, v int CHECK (v > 0))",
+            "INSERT INTO q VALUES (12, 5)",
+            "INSERT INTO q VALUES (5, 1)",  # 23514
+            "INSERT INTO q VALUES (9, 5)",  # 23505, where there is 12
+            "INSERT INTO q SELECT k + 3, v - 1 FROM q ORDER BY k",
+        )
+    )
+    with running_shards() as both:
+        found = Difference(program, "error: 23505 (12) instead of 23514 (8)")
+        assert reason_of(both, found) == "errors of two rows"
+        other = Difference(program[:3] + program[4:], "error: 23505 (12) instead of 23514 (8)")
+        assert reason_of(both, other) == "", "nothing is there twice"
+
+
 def test_trees_get_smaller_step_by_step() -> None:
     sum_ = template("{} + {}", leaf("1", "int4"), leaf("2", "int4"), type_="int4", tag="sum")
     tree = listed([sum_, leaf("3", "int4")], before="SELECT ")

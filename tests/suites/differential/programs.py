@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, combinations
 from typing import Final
 
 from tests.suites.differential.chance import Made
@@ -286,14 +287,15 @@ def _is_not_kept(pair: Pair, found: Difference) -> bool:
 def _is_of_two_rows(pair: Pair, found: Difference) -> bool:
     """Whether two rows fail, each of which may be met first where they are on several shards: of
     the rows that the program inserts there is one with which alone both servers tell the one error,
-    and one with which alone both tell the other."""
+    and one with which alone both tell the other; a duplicate takes two."""
     if not isinstance(pair, Sharded) or found.name != "error" or len(set(found.sqlstates)) != 2:
         return False
     *before, last = found.program
     inserts = [n for n, made in enumerate(before) if render(made.tree)[0].startswith("INSERT ")]
+    sizes = (1, 2) if "23505" in found.sqlstates else (1,)
     told = set()
-    for kept in inserts:
-        alone = [made for n, made in enumerate(before) if n == kept or n not in inserts]
+    for kept in chain.from_iterable(combinations(inserts, size) for size in sizes):
+        alone = [made for n, made in enumerate(before) if n in kept or n not in inserts]
         if run_program(pair, alone) is None:
             ours, theirs = (_ask(client, last)[-1].sqlstate for client in (pair.ours, pair.theirs))
             told |= {ours} & {theirs}
