@@ -250,7 +250,7 @@ def _not_ready(view: GroupView) -> Move | None:
         return Blocked(
             f"{view.group} has no majority: of its {len(voters)} voters "
             f"({named(s.node for s in voters)}) {len(voters) - len(down)} answer; "
-            f"start {_nodes(s.node for s in down)}. If their files are lost for ever, "
+            f"{_cure(view, down)}. If their files are lost for ever, "
             f"`shardrouter recover --unsafe {view.group}` goes on without them, and says what may "
             "be lost"
         )
@@ -391,7 +391,7 @@ def _nobody_to_lead(view: GroupView, goal: Goal, excluded: Collection[str]) -> M
         candidates = [seat]
     else:
         candidates = [seat for seat in view.voters if seat.node not in excluded]
-    down = [seat.node for seat in candidates if not seat.is_up]
+    down = [seat for seat in candidates if not seat.is_up]
     late = [seat for seat in candidates if seat.is_up]
     if late:
         seat = max(late, key=lambda s: s.last)
@@ -401,7 +401,7 @@ def _nobody_to_lead(view: GroupView, goal: Goal, excluded: Collection[str]) -> M
             seat.last,
             view.last,
         )
-    return Blocked(f"nobody else can lead {view.group}; start {_nodes(down)}")
+    return Blocked(f"nobody else can lead {view.group}; {_cure(view, down)}")
 
 
 def _remove(view: GroupView, goal: Goal) -> Move | None:
@@ -414,10 +414,10 @@ def _remove(view: GroupView, goal: Goal) -> Move | None:
         left = [other for other in view.voters if other != seat]
         up = sum(other.is_up for other in left)
         if not _is_majority(up, len(left)):
-            down = [other.node for other in left if not other.is_up]
+            down = [other for other in left if not other.is_up]
             return Blocked(
                 f"without replica {seat.replica} on {seat.node} only {up} of {len(left)} voters "
-                f"of {view.group} would answer; start {_nodes(down)} first"
+                f"of {view.group} would answer; first {_cure(view, down)}"
             )
     kind = "voter" if seat.is_voter else "learner"
     return Ask(
@@ -441,6 +441,21 @@ def _describe(view: GroupView) -> str:
         f"{view.group}: voters on {named(seat.node for seat in voters)}{beside}, "
         f"led by {view.leader}; {_survives(len(voters))}"
     )
+
+
+def _cure(view: GroupView, down: Iterable[Seat]) -> str:
+    """What to do about seats that are not up, by what is the matter with each."""
+    down = sorted(down, key=lambda seat: seat.node)
+    silent = [seat.node for seat in down if seat.node not in view.up]
+    stopped = [seat for seat in down if seat.stopped]
+    unheard = [seat.node for seat in down if seat.node in view.up and not seat.stopped]
+    words = [f"start {_nodes(silent)}"] if silent else []
+    words += [
+        f"mend replica {seat.replica} on {seat.node}, which has stopped: {seat.stopped.rstrip('.')}"
+        for seat in stopped
+    ]
+    words += [f"wait for {_nodes(unheard)}, not heard by the leader"] if unheard else []
+    return "; ".join(words)
 
 
 def _survives(voters: int) -> str:

@@ -89,11 +89,36 @@ def test_a_new_voter_must_be_up() -> None:
 
 def test_a_removal_that_would_leave_no_majority_is_blocked_and_says_whom_to_start() -> None:
     down = seat(3, "c", up=False)
-    move = next_step(view(*ABC[:2], down, leader="b"), Goal(off=frozenset("a")))
+    move = next_step(view(*ABC[:2], down, leader="b", up="ab"), Goal(off=frozenset("a")))
     assert isinstance(move, Blocked)
     assert move.why == (
-        "without replica 1 on a only 1 of 2 voters of shard-1 would answer; start node c first"
+        "without replica 1 on a only 1 of 2 voters of shard-1 would answer; first start node c"
     )
+
+
+@pytest.mark.parametrize(
+    ("others", "up", "cure"),
+    [
+        ((seat(2, "b", up=False), seat(3, "c", up=False)), "a", "start nodes b, c"),
+        (
+            (replace(seat(2, "b", up=False), stopped="The disk is full."), seat(3, "c", up=False)),
+            "ab",
+            "start node c; mend replica 2 on b, which has stopped: The disk is full",
+        ),
+        (
+            (seat(2, "b", up=False), seat(3, "c", up=False)),
+            "abc",
+            "wait for nodes b, c, not heard by the leader",
+        ),
+    ],
+)
+def test_who_cannot_lead_is_named_with_what_is_the_matter(
+    others: tuple[Seat, Seat], up: str, cure: str
+) -> None:
+    able = (seat(1, "a"), seat(4, "d"), seat(5, "e"))
+    goal = Goal(not_led_by=frozenset("ade"))
+    move = next_step(view(*able, *others, up=up + "de"), goal)
+    assert move == Blocked(f"nobody else can lead shard-1; {cure}")
 
 
 def test_without_a_majority_nothing_is_asked_for() -> None:
