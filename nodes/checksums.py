@@ -23,6 +23,7 @@ from nodes.functions import install_collations
 from nodes.merkle import FAN_OUT, Range, Row, Tree, build
 from nodes.protocol import Checksums as Answer
 from nodes.protocol import GetChecksum, NoChecksum, RangeSum, ResponseBody
+from nodes.shortage import NoDescriptor, of_opening
 
 __all__ = ["Checksums"]
 
@@ -60,17 +61,18 @@ class Checksums:
 
     def start(self, index: int) -> None:
         """Begin the checksum of the state that is committed now, which is that of `index`. One
-        at a time; another one is answered as not computed. Raises sqlite3.Error."""
+        at a time; another one, and one for which no connection can be opened for now, is answered
+        as not computed. Raises sqlite3.Error."""
         with self._lock:
             if self._running is not None:
                 self._found[index] = f"the checksum of index {self._running} was being computed"
                 return
             self._running = index
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        install_collations(connection)
-        connection.execute("PRAGMA query_only = ON").fetchall()
-        connection.execute(BEGIN_READ)
-        (applied, _) = connection.execute(READ_APPLIED).fetchone()
+        try:
+            connection, applied = _opened(self._path)
+        except NoDescriptor as exc:
+            self._keep(index, str(exc))
+            return
         assert applied == index, f"pinned index {applied} instead of {index}"
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="checksum")
@@ -103,6 +105,13 @@ class Checksums:
         if self._thread is not None:
             self._thread.shutdown()
 
+    def _keep(self, index: int, result: dict[str, Tree] | str) -> None:
+        with self._lock:
+            self._found[index] = result
+            self._running = None
+            while len(self._found) > KEPT_MAX:
+                del self._found[min(self._found)]
+
     # ----------------------------------------------------------------------- on the thread
 
     def _compute(self, connection: sqlite3.Connection, index: int) -> None:
@@ -113,11 +122,7 @@ class Checksums:
             result = f"{self._path} cannot be read: {exc}; rebuild this replica"
         finally:
             connection.close()
-        with self._lock:
-            self._found[index] = result
-            self._running = None
-            while len(self._found) > KEPT_MAX:
-                del self._found[min(self._found)]
+        self._keep(index, result)
 
     def _trees(self, connection: sqlite3.Connection) -> dict[str, Tree] | str:
         definitions = connection.execute(_SCHEMA_ROWS).fetchall()
@@ -143,6 +148,23 @@ class Checksums:
                 return
             yield [row[:width] for row in rows], [row[width:] for row in rows]
             time.sleep((time.monotonic() - began) * (1 - WORK_SHARE) / WORK_SHARE)
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, int]:
+    """A connection that reads the state as it is now, and that state's applied index."""
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as exc:
+        raise of_opening(exc, path) from exc
+    try:
+        install_collations(connection)
+        connection.execute("PRAGMA query_only = ON").fetchall()
+        connection.execute(BEGIN_READ)
+        applied: int = connection.execute(READ_APPLIED).fetchone()[0]
+    except sqlite3.Error as exc:
+        connection.close()
+        raise of_opening(exc, path) from exc
+    return connection, applied
 
 
 def _range_sum(table: str, level: int, place: int, node: Range) -> RangeSum:

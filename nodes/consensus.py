@@ -143,6 +143,9 @@ class Consensus(Protocol):
     def snapshot_received(self, *, intact: bool) -> None:
         """The file that came in with `Ready.chunks` is complete."""
 
+    def forget_chunks(self) -> None:
+        """What came in with them was not kept: it has to come again, from its beginning."""
+
 
 class FixedGroup:
     """The part of a consensus whose group stays as it is: no snapshots, no change of members, no
@@ -196,4 +199,7 @@ class FixedGroup:
         return True
 
     def snapshot_received(self, *, intact: bool) -> None:
+        raise AssertionError("no snapshot comes in")
+
+    def forget_chunks(self) -> None:
         raise AssertionError("no snapshot comes in")

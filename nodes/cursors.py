@@ -362,7 +362,9 @@ class _Cursor:
     def work(self, path: Path, kept: SqlConnection | None) -> ResponseBody:
         """The next piece. Raises a fault."""
         if self.connection is None:
+            self.is_over = True  # if none can be opened
             self.connection = kept or SqlConnection(path, is_writer=False)
+            self.is_over = False
         connection, read = self.connection, self._read
         if read is None:
             return Done((), 0)
@@ -532,9 +534,9 @@ class _Beside(_Spooled):
             return super().work(path, kept)
         asked, self._asked = self._asked, None
         self.wants_connection = False
+        self.is_over = True
         connection = self.connection = kept or SqlConnection(path, is_writer=False)
         connection.raw.set_progress_handler(self._is_late, STEPS_PER_LOOK)
-        self.is_over = True
         try:
             connection.raw.execute(BEGIN_READ)
             if (stale := stale_guard(connection.raw, asked.guards)) is not None:

@@ -78,6 +78,7 @@ from nodes.protocol import (
     Unstage,
     Write,
 )
+from nodes.shortage import NoDescriptor, is_shortage
 from nodes.snapshot_files import ReceivedFile, SentFile
 from nodes.speculation import Speculation
 from nodes.sql_connection import Answer, Refused, SqlConnection
@@ -368,6 +369,13 @@ class Machine:
         self._fault = f"{self._name} stopped: {type(exc).__name__}{said}."
         return self._fault
 
+    def _trouble(self, exc: Exception) -> Busy:
+        """What somebody is answered whose work ended with `exc`. Raises ReplicaFault, and is the
+        end of this replica, unless the system was only short of something."""
+        if is_shortage(exc):
+            return Busy(str(exc))
+        raise ReplicaFault(self._failed(exc)) from exc
+
     # ----------------------------------------------------------------------- applying
 
     def apply(self, batch: Sequence[Committed]) -> list[Answers]:
@@ -421,7 +429,11 @@ class Machine:
             raise ReplicaFault(self._fault)
         if self._state.halted and executes(body):
             return Busy(self._state.halted, HALTED_HINT)
-        return self._checks.refusal(body, size) or self._locked(body)
+        try:
+            refusal = self._checks.refusal(body, size)
+        except NoDescriptor as exc:
+            return Busy(str(exc))
+        return refusal or self._locked(body)
 
     def _locked(self, body: EntryBody) -> Locked | None:
         """What is held here keeps the command out when it is applied, unless the outcome comes
@@ -485,7 +497,7 @@ class Machine:
                 write, limits, timeout_s, stop, self._clock_us(), self._rng.getrandbits(63)
             )
         except Exception as exc:
-            raise ReplicaFault(self._failed(exc)) from exc
+            return self._trouble(exc)
 
     # ----------------------------------------------------------------------- open transactions
 
@@ -504,7 +516,7 @@ class Machine:
         try:
             return self._placed(self._speculation.run_now(asked, limits, timeout_s))
         except Exception as exc:
-            raise ReplicaFault(self._failed(exc)) from exc
+            return self._trouble(exc)
 
     async def speculate(
         self, asked: Speculate, limits: WriteLimits, timeout_s: float, stop: Stop
@@ -515,7 +527,7 @@ class Machine:
         try:
             answer = await self._speculation.run(asked, limits, timeout_s, stop)
         except Exception as exc:
-            raise ReplicaFault(self._failed(exc)) from exc
+            return self._trouble(exc)
         spool = self._speculation.take_spool()
         answer = self._placed(answer)
         if spool is None or not isinstance(answer, Speculated):
@@ -539,7 +551,7 @@ class Machine:
         try:
             return await self._cursors.read_beside(asked, timeout_s)
         except Exception as exc:
-            raise ReplicaFault(self._failed(exc)) from exc
+            return self._trouble(exc)
 
     def _cannot_speculate(self, asked: Speculate) -> Busy | Locked | None:
         if self._is_switching:
@@ -571,7 +583,10 @@ class Machine:
             raise ReplicaFault(self._fault)
         if (locked := self.read_lock(read)) is not None:
             return locked
-        reader = self._reader
+        try:
+            reader = self._reader
+        except sqlite3.Error as exc:
+            return self._trouble(exc)
         answer = Answer()
         now_us, seed = self._clock_us(), self._rng.getrandbits(63)
         # One statement is a transaction of its own. Unless a worker thread is applying, the last
@@ -597,7 +612,7 @@ class Machine:
         except Refused as exc:
             return exc.failure
         except Exception as exc:
-            raise ReplicaFault(self._failed(exc)) from exc
+            return self._trouble(exc)
         finally:
             if not is_single and reader.raw.in_transaction:
                 reader.raw.execute(COMMIT)
@@ -615,7 +630,7 @@ class Machine:
                 read, timeout_s, self._clock_us(), self._rng.getrandbits(63)
             )
         except Exception as exc:
-            raise ReplicaFault(self._failed(exc)) from exc
+            return self._trouble(exc)
 
     async def reserve_pin(self, timeout_s: float) -> int | Busy | SqlFailure:
         """A place for a read transaction that `pin` opens: see `nodes.cursors`."""
@@ -626,7 +641,7 @@ class Machine:
         try:
             return await self._cursors.reserve_pin(timeout_s)
         except Exception as exc:
-            raise ReplicaFault(self._failed(exc)) from exc
+            return self._trouble(exc)
 
     def pin(self, number: int) -> None:
         """Open it. Raises ReplicaFault if this replica has to stop."""
@@ -642,14 +657,14 @@ class Machine:
                 read, timeout_s, self._clock_us(), self._rng.getrandbits(63)
             )
         except Exception as exc:
-            raise ReplicaFault(self._failed(exc)) from exc
+            return self._trouble(exc)
 
     async def fetch(self, asked: Fetch, timeout_s: float) -> ResponseBody:
         """The next piece of such a read."""
         try:
             return await self._cursors.fetch(asked.cursor, timeout_s, keep=asked.keep)
         except Exception as exc:
-            raise ReplicaFault(self._failed(exc)) from exc
+            return self._trouble(exc)
 
     def close_cursor(self, asked: CloseCursor) -> ResponseBody:
         """The end of such a read."""
@@ -668,4 +683,4 @@ class Machine:
                 read, timeout_s, self._clock_us(), self._rng.getrandbits(63)
             )
         except Exception as exc:
-            raise ReplicaFault(self._failed(exc)) from exc
+            return self._trouble(exc)

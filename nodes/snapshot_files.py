@@ -29,6 +29,7 @@ from nodes.data_file import (
     take_over_file,
 )
 from nodes.durability import sync_directory, sync_file
+from nodes.shortage import of_opening
 
 __all__ = ["SentFile", "ReceivedFile", "SnapshotRefused", "hash_file"]
 
@@ -53,17 +54,11 @@ class SentFile:
     @staticmethod
     def make(source: Path) -> SentFile:
         """Copy the data file `source`, which a machine may have open. Raises sqlite3.Error,
-        OSError."""
-        with closing(sqlite3.connect(source, isolation_level=None)) as connection:
-            connection.execute(BEGIN_READ)
-            index, term = connection.execute(READ_APPLIED).fetchone()
-            path = source.with_name(f"snapshot-{index}.db")
-            path.unlink(missing_ok=True)
-            with closing(sqlite3.connect(path, isolation_level=None)) as copy:
-                # Nobody relies on the copy before its hash is checked at the other end.
-                copy.execute("PRAGMA journal_mode = OFF").fetchall()
-                copy.execute("PRAGMA synchronous = OFF").fetchall()
-                connection.backup(copy, pages=-1)
+        OSError; what is left of an attempt that failed, the next one replaces."""
+        try:
+            path, index, term = _copy(source)
+        except sqlite3.Error as exc:
+            raise of_opening(exc, source) from exc
         return SentFile(path, index, term, path.stat().st_size, hash_file(path))
 
     def read(self, offset: int, size: int) -> bytes:
@@ -74,6 +69,21 @@ class SentFile:
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+
+
+def _copy(source: Path) -> tuple[Path, int, int]:
+    """The copy, and what its data is applied up to: (path, index, term)."""
+    with closing(sqlite3.connect(source, isolation_level=None)) as connection:
+        connection.execute(BEGIN_READ)
+        index, term = connection.execute(READ_APPLIED).fetchone()
+        path = source.with_name(f"snapshot-{index}.db")
+        path.unlink(missing_ok=True)
+        with closing(sqlite3.connect(path, isolation_level=None)) as copy:
+            # Nobody relies on the copy before its hash is checked at the other end.
+            copy.execute("PRAGMA journal_mode = OFF").fetchall()
+            copy.execute("PRAGMA synchronous = OFF").fetchall()
+            connection.backup(copy, pages=-1)
+    return path, index, term
 
 
 class ReceivedFile:

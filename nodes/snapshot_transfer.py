@@ -29,6 +29,7 @@ from nodes.consensus import Consensus
 from nodes.log_store import SnapshotPointer
 from nodes.raft.messages import InstallSnapshot, LogBase, LogEntry, RaftMessage, Snapshot
 from nodes.raft.ready import ChunkRequest, Ready
+from nodes.shortage import is_shortage
 from nodes.snapshot_files import SnapshotRefused
 
 __all__ = ["Received", "Sent", "SnapshotMachine", "SnapshotTransfer"]
@@ -52,6 +53,9 @@ from its next turn on, and a second peer may need it soon."""
 
 CHUNK_REQUESTS_MAX: Final = 64
 """Chunks that wait to be read and sent; more are dropped, the core asks again."""
+
+SHORTAGE_S: Final = 1.0
+"""Until work on files that found no file descriptor is tried again."""
 
 _MARK_BYTES: Final = 1024 * 1024
 """How fine the log's bytes are counted."""
@@ -300,8 +304,15 @@ class SnapshotTransfer:
         if chunk.offset == 0:
             if self._received is not None:
                 self._received.discard()
-            self._received = self._machine.receive_snapshot(self._generation + 1)
-        assert self._received is not None, "a snapshot without a beginning"
+            try:
+                self._received = self._machine.receive_snapshot(self._generation + 1)
+            except OSError as exc:
+                if not is_shortage(exc):
+                    raise
+                self._received = None
+                self._core.forget_chunks()  # it will be asked for from its beginning
+        if self._received is None:
+            return
         self._received.write(chunk.offset, chunk.data)
         if chunk.offset + len(chunk.data) == chunk.snapshot.size:
             self._start(self._finish(self._received, chunk.snapshot))
@@ -341,6 +352,12 @@ class SnapshotTransfer:
         except SnapshotRefused as exc:
             _log.error("group %s: %s", self._group, exc, extra={"group": self._group})
             return False
+        except OSError as exc:
+            if not is_shortage(exc):
+                raise
+            _log.error("group %s: %s", self._group, exc, extra={"group": self._group})
+            received.discard()
+            return False
         return True
 
     def _decide(self, *, installed: bool) -> None:
@@ -376,7 +393,14 @@ class SnapshotTransfer:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"snapshot-{self._group}")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, work, *arguments)
+        while True:
+            try:
+                return await loop.run_in_executor(self._thread, work, *arguments)
+            except Exception as exc:
+                if not is_shortage(exc):
+                    raise
+                _log.warning("group %s: %s; tried again", self._group, exc)
+            await asyncio.sleep(SHORTAGE_S)
 
 
 def _pointer(generation: int, base: LogBase) -> SnapshotPointer:

@@ -26,6 +26,7 @@ from nodes.protocol import (
     StatementResult,
     Value,
 )
+from nodes.shortage import of_opening
 from nodes.sql_errors import SQL_ERRORS, as_result
 from nodes.stage_content import StageError
 from nodes.staged_rows import staged_rows
@@ -161,23 +162,31 @@ def _check(statement: Statement, ordinal: int) -> None:
 
 class SqlConnection:
     """One connection. Used by one thread at a time. A `read_only` one leaves the files as they
-    are, whatever it finds in them."""
+    are, whatever it finds in them. Making one raises sqlite3.Error, OSError; NoDescriptor if only
+    that is missing."""
 
     def __init__(self, path: Path, *, is_writer: bool, read_only: bool = False) -> None:
         self._calculator = sqlite3.connect(":memory:", check_same_thread=False)
-        self.raw = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
-            uri=True,
-            timeout=LOCK_WAIT_S,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=CACHED_STATEMENTS,
-        )
+        try:
+            self.raw = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
+                uri=True,
+                timeout=LOCK_WAIT_S,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=CACHED_STATEMENTS,
+            )
+        except sqlite3.Error as exc:
+            self._calculator.close()
+            raise of_opening(exc, path) from exc
         self._cursor = self.raw.cursor()  # of the statements that return no rows
         self._authorizer = Authorizer()
         self._environment = Environment()
         try:
             self._configure(is_writer=is_writer)
+        except sqlite3.Error as exc:
+            self.close()
+            raise of_opening(exc, path) from exc
         except BaseException:
             self.close()
             raise

@@ -84,6 +84,7 @@ FLOORS: dict[str, int] = {
     "nodes.verifier": 1,
     "nodes.fingerprint": 1,
     "nodes.durability": 1,
+    "nodes.shortage": 1,
     "nodes.log_file": 1,
     "nodes.log_store": 1,
     "nodes.replica_files": 1,

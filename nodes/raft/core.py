@@ -48,11 +48,12 @@ Snapshots (chapter 5) are files of the driver; the core never sees their bytes.
 - Receiving. `ready.chunks` come in order, each once, offset 0 in place of any earlier file. When
   the last one is written (offset + length = size) the driver checks size and hash, makes the
   file durable, lets its state machine come to rest and calls `snapshot_received` exactly once;
-  meanwhile no chunk comes. If the next Ready names it in `install`, the driver switches to it:
-  once that Ready is durable, the state machine is the file's, and has applied the snapshot's
-  index. Else it is of no use any more (the log has brought the entries, or the file is damaged)
-  and the state machine goes on. What a crash leaves of a file that was not installed is deleted
-  at start; the core begins again.
+  meanwhile no chunk comes. A driver that could not keep the first one calls `forget_chunks`, and
+  passes over what comes until another file begins. If the next Ready names it in `install`, the
+  driver switches to it: once that Ready is durable, the state machine is the file's, and has
+  applied the snapshot's index. Else it is of no use any more (the log has brought the entries, or
+  the file is damaged) and the state machine goes on. What a crash leaves of a file that was not
+  installed is deleted at start; the core begins again.
 A snapshot moves the commit index only when it is installed, or when the log has an entry with
 its index and term: then everything before that entry is committed, and no file is needed.
 

@@ -141,6 +141,11 @@ class Follower(Elections):
         elif self.leader not in (NO_REPLICA, self.replica):
             self._tell_received(self.leader, receiving.snapshot, 0)
 
+    def forget_chunks(self) -> None:
+        """What came in was not kept. The leader hears it when it sends the next chunk, or sends
+        the only one again."""
+        self._receiving = None
+
     def _on_install_snapshot(self, message: InstallSnapshot) -> None:
         if message.term < self.term:
             self._refuse_old_leader(message)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +14,7 @@ from nodes.protocol import Done, OpenSession
 from nodes.raft import snapshots
 from nodes.raft.messages import InstallSnapshot, LogEntry, RaftMessage
 from nodes.snapshot_transfer import _LogLength
+from tests.nodes.memory_files import ReceivedBytes, SentBytes
 from tests.nodes.test_raft_engine import Group, command
 
 KEEP, CUT = 20, 10
@@ -206,6 +209,44 @@ async def test_a_data_file_that_cannot_be_synced_stops_its_replica(
     assert "Input/output error" in group[2].status().stopped
     assert group.members[2].disk.pointer.index == 0
     assert group.members[1].disk.pointer.index > 20, "the others go on"
+
+
+async def test_what_finds_no_file_descriptor_is_tried_again(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cutting the log, making a copy, reading and receiving it: each meets it, and none is the end
+    of a replica."""
+    monkeypatch.setattr(snapshot_transfer, "SHORTAGE_S", 0.0)
+    monkeypatch.setattr(snapshots, "CHUNK_BYTES", 256)
+    met: Counter[str] = Counter()
+
+    def short(owner: object, name: str) -> None:
+        whole = getattr(owner, name)
+
+        def sometimes(*arguments: object, **named: object) -> object:
+            met[name] += 1
+            if met[name] in (1, 2):
+                raise OSError(errno.EMFILE, "Too many open files")
+            return whole(*arguments, **named)
+
+        monkeypatch.setattr(owner, name, sometimes)
+
+    for name in ("make_durable", "make_snapshot"):
+        short(group.members[1].machine, name)
+    for owner, name in ((SentBytes, "read"), (ReceivedBytes, "finish")):
+        short(owner, name)
+    short(group.members[3].machine, "receive_snapshot")
+    group.cut = {3}
+    await write(group, 100)
+    group.cut = set()
+    async with asyncio.timeout(10):
+        while not equal_states(group):
+            group.ticks(1)
+            await rested(group)
+    assert all(count > 2 for count in met.values()), met
+    assert set(met) == {"make_durable", "make_snapshot", "read", "finish", "receive_snapshot"}
+    assert [group[member].status().stopped for member in (1, 2, 3)] == ["", "", ""]
+    assert group.members[3].machine.generation == 2
 
 
 def test_the_log_is_cut_when_it_is_longer_by_half_of_what_it_keeps() -> None:
