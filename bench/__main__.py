@@ -14,6 +14,7 @@ answers that are kept, those of earlier runs too.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import tempfile
@@ -141,6 +142,8 @@ def main(
             "directory of a disk.",
             err=True,
         )
+    # Programs are compiled once, as pip installs them; with this each start would do it anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     out.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
     began = time.monotonic()

@@ -110,12 +110,14 @@ async def routed(directory: Path, shards: int) -> AsyncIterator[tuple[Running, R
 
 @asynccontextmanager
 async def router_process(
-    running: Running, command: Sequence[str] = (sys.executable, "-m", "shardrouter.cli")
+    running: Running,
+    command: Sequence[str] = (sys.executable, "-m", "shardrouter.cli"),
+    options: Sequence[str] = (),
 ) -> AsyncIterator[tuple[str, ManagedProcess]]:
-    """`shardrouter serve` for nodes that run: (DSN, its process)."""
+    """`shardrouter serve` for nodes that run, with more options: (DSN, its process)."""
     directory = running.path.parent
     [port] = free_ports(1)
-    argv = (*command, "serve", "--cluster", str(running.path), "--port", str(port))
+    argv = (*command, "serve", "--cluster", str(running.path), "--port", str(port), *options)
     process = ManagedProcess(
         "router", (*argv, "--exit-with-stdin"), log_path=directory / "router.log"
     )

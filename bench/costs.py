@@ -17,7 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Costs", "costs_of", "forget_peaks", "memory_mb", "peak_memory_mb", "spent"]
+__all__ = [
+    "CLIENT",
+    "Costs",
+    "Meter",
+    "costs_of",
+    "forget_peaks",
+    "memory_mb",
+    "peak_memory_mb",
+    "spent",
+]
+
+CLIENT: Final = "client"
+"""The name of a root that asks and does not serve: it has a share of the CPU, and no part in the
+memory that is told."""
 
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
 _PROC: Final = Path("/proc")
@@ -57,6 +70,37 @@ def spent(before: Costs, after: Costs) -> Costs:
         after.disk_bytes - before.disk_bytes,
         after.wire_bytes - before.wire_bytes,
     )
+
+
+class Meter:
+    """What the process trees below `roots` (name -> pid) cost from its making on."""
+
+    def __init__(self, roots: Mapping[str, int]) -> None:
+        self._roots = dict(roots)
+        forget_peaks(self._served())
+        self._before = costs_of(self._roots)
+
+    def read(self) -> tuple[Costs, dict[str, float]]:
+        """(costs since it was made, the most memory of each that serves since then)."""
+        return spent(self._before, costs_of(self._roots)), peak_memory_mb(self._served())
+
+    def restarted(self, name: str, pid: int, parent: str) -> None:
+        """The process has ended, `parent` has waited for it, and it has been started again as
+        `pid`: what the first one had taken before is its parent's past now."""
+        self._roots[name] = pid
+        self._before = Costs(
+            _inherited(self._before.cpu_s, name, parent),
+            _inherited(self._before.system_s, name, parent),
+            self._before.disk_bytes,
+            self._before.wire_bytes,
+        )
+
+    def _served(self) -> dict[str, int]:
+        return {name: pid for name, pid in self._roots.items() if name != CLIENT}
+
+
+def _inherited(seconds: Mapping[str, float], name: str, parent: str) -> dict[str, float]:
+    return {**seconds, name: 0.0, parent: seconds[parent] + seconds[name]}
 
 
 def memory_mb(roots: Mapping[str, int]) -> dict[str, float]:

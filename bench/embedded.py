@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from bench.clusters import Running
-from bench.costs import Costs, costs_of, forget_peaks, peak_memory_mb, spent
+from bench.costs import Costs, Meter
 from bench.runs import Figures, costs_each
 
-__all__ = ["in_blocks"]
+__all__ = ["ROUTER", "in_blocks"]
 
 BLOCKS: Final = 4
 """Of each kind in a round: costs are counted by the kernel's tick of 10 ms, so that a block of one
@@ -36,14 +36,13 @@ async def in_blocks(
     for number in range(blocks):
         length = times * (number + 1) // blocks - times * number // blocks
         for name, work in works.items():
-            forget_peaks(roots)
-            before = costs_of(roots)
+            meter = Meter(roots)
             for _ in range(length):
                 began = time.perf_counter()
                 await work()
                 took[name].append(time.perf_counter() - began)
-            costs[name].append(spent(before, costs_of(roots)))
-            peaks = peak_memory_mb(roots)
+            cost, peaks = meter.read()
+            costs[name].append(cost)
             memory[name] = {who: max(mb, memory[name].get(who, 0)) for who, mb in peaks.items()}
     return {
         name: {

@@ -21,7 +21,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from bench.contestants import Started
-from bench.costs import Costs, costs_of, forget_peaks, peak_memory_mb, spent
+from bench.costs import CLIENT, Costs, Meter
 from bench.question import Setting
 from tests.suites.postgres import find_programs
 
@@ -76,20 +76,19 @@ async def python_client(
             found: Figures = {}
             if (await process.stdout.readline()).strip() == b"measuring":
                 at_ends()
-                before = costs_of(started.roots)
-                forget_peaks(started.roots)
+                meter = Meter(started.roots)
                 if (await process.stdout.readline()).strip() == b"measured":
                     at_ends()
-                    after, memory = costs_of(started.roots), peak_memory_mb(started.roots)
+                    cost, memory = meter.read()
                     found = json.loads(await process.stdout.readline() or b"{}")
             if found:
                 await process.wait()
         if not found:
             errors.seek(0)
             raise RunFailed(why_it_ended(errors.read().decode(errors="replace")))
-    operations, cost = int(found.pop("operations")), spent(before, after)
-    cost.cpu_s["client"] = found.pop("client_cpu_s")
-    cost.system_s["client"] = found.pop("client_system_s")
+    operations = int(found.pop("operations"))
+    cost.cpu_s[CLIENT] = found.pop("client_cpu_s")
+    cost.system_s[CLIENT] = found.pop("client_system_s")
     return found | costs_each(cost, memory, operations)
 
 
@@ -112,7 +111,7 @@ def costs_each(cost: Costs, memory: dict[str, float], operations: int) -> Figure
     """For each operation; one of the processes may be the client."""
     each = 1e6 / max(operations, 1)
     all_s = sum(cost.cpu_s.values())
-    client = cost.cpu_s.get("client")
+    client = cost.cpu_s.get(CLIENT)
     share = {} if client is None else {"client_share": client / max(all_s, 1e-9)}
     return {
         "cpu_us": all_s * each,
@@ -164,15 +163,14 @@ async def pgbench(
                 *("-T", most, "-l", "--log-prefix", f"{scratch}/log", *words, program[-1]),
             )
             async with _client(*argv, stdout=output, stderr=output, env=environment) as process:
-                roots = {**started.roots, "client": process.pid}
+                roots = {**started.roots, CLIENT: process.pid}
                 ended = asyncio.ensure_future(process.wait())
                 await _until_it_runs(Path(scratch), ended)
                 await asyncio.wait([ended], timeout=setting.warm_up_s)
-                begin, before = time.time(), costs_of(roots)
-                forget_peaks(started.roots)
+                begin, meter = time.time(), Meter(roots)
                 await asyncio.wait([ended], timeout=setting.run_s)
-                end, after = time.time(), costs_of(roots)
-                memory = peak_memory_mb(started.roots)
+                end = time.time()
+                cost, memory = meter.read()
                 has_lasted = not ended.done()
                 if has_lasted:
                     # As when its time is over: it ends its transactions, and writes its log.
@@ -188,7 +186,7 @@ async def pgbench(
         "p50_ms": took[len(took) // 2],
         "p99_ms": took[int(len(took) * 0.99)],
     }
-    return figures | costs_each(spent(before, after), memory, len(took))
+    return figures | costs_each(cost, memory, len(took))
 
 
 async def _until_it_runs(scratch: Path, ended: asyncio.Future[int]) -> None:

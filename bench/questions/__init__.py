@@ -27,6 +27,7 @@ NAMES: Final = (
     "lost_shard",
     "consensus",
     "paths",
+    "settings",
 )
 
 

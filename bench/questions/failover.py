@@ -8,11 +8,16 @@ the election timeout, which counts from the last heartbeat.
 For the partition the leader is cut off from everybody, routers included, by a proxy for each link
 that holds what is sent. The others elect a leader and go on; when the cut heals, the old one must
 not take that away: the longest time without an acknowledgement around the heal is measured.
+
+Costs are of whole faults, from a kill until the killed one has caught up, from a cut until the
+heal is over, for each write that was acknowledged meanwhile. Router, writers and proxies are one
+process, and one figure.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -23,7 +28,10 @@ from typing import Final
 
 from bench.clusters import CLIENT, NODES, new_config, running_nodes
 from bench.contestants import MAJORITY
+from bench.costs import Meter
+from bench.embedded import ROUTER
 from bench.question import Answer, Line, Question, Setting, Verdict, line_of
+from bench.runs import costs_each
 from jepsen_like.backends.proxy import Mesh
 from nodes.config import Address, ClusterConfig
 from nodes.local_cluster import LocalCluster
@@ -135,6 +143,10 @@ async def loaded(
                 yield running.cluster, writers
 
 
+def roots_of(cluster: LocalCluster) -> dict[str, int]:
+    return {ROUTER: os.getpid(), **{node: cluster.node(node).pid for node in NODES}}
+
+
 async def replicas(cluster: LocalCluster) -> dict[str, ReplicaStatus]:
     """The shard's replicas, by node; without those that do not answer."""
     return {
@@ -177,18 +189,22 @@ async def kill_leaders(setting: Setting, count: int) -> tuple[list[dict[str, flo
     found: list[dict[str, float]] = []
     config = new_config(1, placement=PLACEMENT)
     async with loaded(setting.directory / "kills", config, {}) as (cluster, writers):
+        leader = await settle(cluster)
         for number in range(count):
-            leader = await settle(cluster)
+            meter, before = Meter(roots_of(cluster)), len(writers.acknowledged)
             term = max(replica.term for replica in (await replicas(cluster)).values())
             killed = loop.time()
             cluster.kill_node(leader)
             async with asyncio.timeout(DEADLINE_S):
                 took = await writers.first_after(killed) - killed
             terms = max(replica.term for replica in (await replicas(cluster)).values()) - term
-            found.append({"seconds": took, "terms": float(terms)})
             setting.say(f"{number + 1}/{count}: {leader} killed, {took:.3f} s, {terms} terms")
             await cluster.node(leader).wait()
             await cluster.start_node(leader)
+            meter.restarted(leader, cluster.node(leader).pid, ROUTER)
+            leader = await settle(cluster)
+            costs = costs_each(*meter.read(), len(writers.acknowledged) - before)
+            found.append({"seconds": took, "terms": float(terms), **costs})
         return found, writers.failed
 
 
@@ -204,6 +220,7 @@ async def cut_leaders(setting: Setting, count: int) -> tuple[list[dict[str, floa
             for number in range(count):
                 leader = await settle(cluster)
                 others = [host for host in (*NODES, CLIENT) if host != leader]
+                meter, before = Meter(roots_of(cluster)), len(writers.acknowledged)
                 cut = loop.time()
                 await mesh.cut([(leader, o) for o in others] + [(o, leader) for o in others])
                 async with asyncio.timeout(DEADLINE_S):
@@ -213,7 +230,8 @@ async def cut_leaders(setting: Setting, count: int) -> tuple[list[dict[str, floa
                 await mesh.heal(mesh.pairs)
                 await asyncio.sleep(WATCH_S)
                 gap = longest_gap(writers.acknowledged, healed - SETTLED_S, loop.time())
-                found.append({"seconds": took, "gap_at_heal_s": gap})
+                costs = costs_each(*meter.read(), len(writers.acknowledged) - before)
+                found.append({"seconds": took, "gap_at_heal_s": gap, **costs})
                 setting.say(
                     f"{number + 1}/{count}: {leader} cut off, {took:.3f} s; healed, longest gap "
                     f"{gap:.3f} s"
@@ -247,8 +265,8 @@ async def measure(setting: Setting) -> Answer:
     killed, failed = await kill_leaders(setting, kills)
     cut, failed_too = await cut_leaders(setting, cuts)
     lines: list[Line] = [
-        line_of(MINE, f"{KILLED}, {kills} times", killed, MAJORITY),
-        line_of(MINE, f"{CUT}, {cuts} times", cut, MAJORITY),
+        line_of(MINE, f"{KILLED}, {kills} times; costs of each write", killed, MAJORITY),
+        line_of(MINE, f"{CUT}, {cuts} times; costs of each write", cut, MAJORITY),
     ]
     verdicts = judged(killed, cut)
     unacknowledged = len(failed) + len(failed_too)

@@ -1,7 +1,8 @@
 """What idle groups cost a node, in CPU and memory.
 
 Three node processes, each with a replica of every group, and nobody who asks for anything. CPU is
-what the kernel counted for the process, so other load on the machine hardly changes it.
+what the kernel counted for the process, so other load on the machine hardly changes it. Nobody
+asks, so costs are for each second in which all of them rest, of the three nodes together.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import time
 from typing import Final
 
 from bench.clusters import new_config, running_nodes
-from bench.costs import costs_of, memory_mb, spent
-from bench.question import Answer, Line, Question, Setting, Verdict, spread_of
+from bench.costs import Meter, memory_mb
+from bench.question import Answer, Line, Question, Setting, Verdict, line_of, spread_of
+from bench.runs import costs_each
 
 GROUPS: Final = 100
 SETTLE_S: Final = 3.0
@@ -25,20 +27,23 @@ async def measure(setting: Setting) -> Answer:
     async with running_nodes(setting.directory, new_config(GROUPS - 1)) as running:
         await running.cluster.wait_for_leaders()
         await asyncio.sleep(SETTLE_S)
-        before, began = costs_of(running.pids), time.perf_counter()
+        meter, began = Meter(running.pids), time.perf_counter()
         await asyncio.sleep(seconds)
         length = time.perf_counter() - began
-        cost = spent(before, costs_of(running.pids))
+        cost, peaks = meter.read()
         memory = spread_of(list(memory_mb(running.pids).values()))
     percent = spread_of([used / length * 100 for used in cost.cpu_s.values()])
     figures = {
         "cpu_percent_of_a_core": percent,
         "memory_mb": memory,
-        "wire_bytes_per_s": spread_of([cost.wire_bytes / length]),
-        "disk_bytes_per_s": spread_of([cost.disk_bytes / length]),
     }
+    each_second = line_of(
+        "shardrouter",
+        f"a second of three nodes, {GROUPS} groups",
+        [costs_each(cost, peaks, round(length))],
+    )
     return Answer(
-        [Line("shardrouter", f"each of three nodes, {GROUPS} groups", figures)],
+        [Line("shardrouter", f"each of three nodes, {GROUPS} groups", figures), each_second],
         [
             Verdict("% of a core that a node at rest takes", percent.most, "<=", CPU_PERCENT),
             Verdict("MB of a node at rest", memory.most, "<=", MEMORY_MB),

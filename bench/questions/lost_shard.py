@@ -12,6 +12,7 @@ machine does meets both.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import struct
 import time
@@ -21,9 +22,10 @@ from typing import Final, cast
 
 from bench.clusters import new_config, running_nodes
 from bench.contestants import MAJORITY
-from bench.machine import cpu_seconds
+from bench.costs import CLIENT, Meter
 from bench.open_router import child, said
 from bench.question import Answer, Question, Setting, Verdict, line_of
+from bench.runs import costs_each
 from nodes.local_cluster import LocalCluster
 from shardrouter.pgwire import messages as m
 from shardrouter.router import Router
@@ -157,9 +159,9 @@ class Found:
 
 
 async def _compare(
-    setting: Setting, cluster: LocalCluster, pid: int, healthy: Load, other: Load
+    setting: Setting, cluster: LocalCluster, roots: dict[str, int], healthy: Load, other: Load
 ) -> Found:
-    """pid: the router's."""
+    """Costs are for each answer, of either shard."""
     found = Found()
     length = 0.5 if setting.quick else PHASE_S
 
@@ -170,13 +172,15 @@ async def _compare(
 
     async def measured() -> dict[str, float]:
         other.took = []
-        used = cpu_seconds(pid)
+        meter = Meter(roots)
         took = await phase(length)
+        cost, memory = meter.read()
         return {
             "p99_ms": _p99_ms(took),
             "per_second": len(took) / length,
-            "router_cores": (cpu_seconds(pid) - used) / length,
+            "router_cores": cost.cpu_s["router"] / length,
             "answers_of_the_other": float(len(other.took)),
+            **costs_each(cost, memory, len(took) + len(other.took)),
         }
 
     running = [asyncio.ensure_future(load.run()) for load in (healthy, other)]
@@ -215,7 +219,8 @@ async def measure(setting: Setting) -> Answer:
         healthy, other = Load(keys["shard-1"], 1), Load(keys["shard-2"], 2)
         for load in (healthy, other):
             await load.connect(port)
-        found = await _compare(setting, running.cluster, router.pid, healthy, other)
+        roots = {"router": router.pid, **running.pids, CLIENT: os.getpid()}
+        found = await _compare(setting, running.cluster, roots, healthy, other)
     lines = [
         line_of(
             "shard-1",

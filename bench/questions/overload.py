@@ -22,9 +22,10 @@ from typing import Any, Final
 
 from bench.clusters import new_config, running_nodes
 from bench.contestants import MAJORITY
-from bench.machine import cpu_seconds
+from bench.costs import CLIENT, Meter
 from bench.open_router import ROWS, child, said
 from bench.question import Answer, Line, Question, Setting, Verdict, line_of
+from bench.runs import costs_each
 
 SHARDS: Final = 3
 CONNECTIONS: Final = 900
@@ -70,25 +71,20 @@ async def phases(setting: Setting, overload_s: float, calm_s: float) -> dict[str
         async with child(*arguments) as clients:
             await said(clients)
             setting.say(f"{CONNECTIONS} connections are there")
-            pids = {
-                "router": [router.pid],
-                "nodes": list(running.pids.values()),
-                "clients": [clients.pid],
-            }
+            roots = {"router": router.pid, **running.pids, CLIENT: clients.pid}
 
             async def phase(name: str, **asked: float) -> Phase:
                 assert clients.stdin is not None
-                before, began = _cpu(pids), time.monotonic()
+                meter, began = Meter(roots), time.monotonic()
                 clients.stdin.write(json.dumps(asked).encode() + b"\n")
                 found: Phase = await said(clients)
-                used = {name: after - before[name] for name, after in _cpu(pids).items()}
-                answers = found["per_second"] * asked["seconds"]
-                found["used_s"] = used
-                found["cores"] = sum(used.values()) / (time.monotonic() - began)
-                found["per_core_s"] = answers / max(0.01, sum(used.values()))
-                served = used["router"] + used["nodes"]
+                length, (cost, memory) = time.monotonic() - began, meter.read()
+                answers, used = found["per_second"] * asked["seconds"], sum(cost.cpu_s.values())
+                found["cores"] = used / length
+                found["per_core_s"] = answers / max(0.01, used)
+                served = used - cost.cpu_s[CLIENT]
                 found["per_core_s_without_clients"] = answers / max(0.01, served)
-                found["answers"] = answers
+                found["costs"] = costs_each(cost, memory, round(answers))
                 setting.say(f"{name}: {found['per_second']}/s, {found['refused']} refused")
                 return found
 
@@ -109,10 +105,6 @@ async def phases(setting: Setting, overload_s: float, calm_s: float) -> dict[str
                 "after": await phase(f"{calm} again", seconds=calm_s * 2, rate=CALM * peak),
                 "closed_again": await closed(ACTIVE[best]),
             }
-
-
-def _cpu(pids: dict[str, list[int]]) -> dict[str, float]:
-    return {name: sum(cpu_seconds(pid) for pid in each) for name, each in pids.items()}
 
 
 def _loop(active: int) -> str:
@@ -175,15 +167,12 @@ def judged(found: dict[str, Any]) -> list[Verdict]:
 
 
 def _line(name: str, found: Phase) -> Line:
-    answers = max(1.0, found["answers"])
-    used = {f"cpu_us {who}": s / answers * 1e6 for who, s in found["used_s"].items()}
     figures = {
         **{key: float(found[key]) for key in ("per_second", "p50_ms", "p99_ms", "refused")},
         "failed": float(sum(found["failed"].values())),
         "cores": found["cores"],
         "per_core_s": found["per_core_s"],
-        "cpu_us": sum(used.values()),
-        **used,
+        **found["costs"],
     }
     return line_of(MINE, name, [figures], MAJORITY)
 

@@ -32,6 +32,9 @@ REPLICAS: Final = 3
 FLOORS: Final = "The least that there is"
 SAMPLES_S: Final = 4.0
 QUICK_SAMPLES_S: Final = 1.0
+WHOLE: Final = ("client_share", "disk_bytes", "wire_bytes", "peak_memory_mb")
+"""Figures of a run that are of all processes together."""
+
 WRITTEN_S: Final = 20.0
 POLL_S: Final = 0.02
 
@@ -109,6 +112,7 @@ def _lines(case: str, runs: list[dict[str, float]], sqlite: Mapping[str, float])
             "per_second": run["per_second"],
             "p50_ms": run["p50_ms"],
             **_parts(run, "cpu_us", sum(_sqlite_of(name, sqlite) for name in _names(run))),
+            **{name: run[name] for name in WHOLE},
         }
         for run in runs
     ]

@@ -88,7 +88,7 @@ async def _restart(running: Running, setting: Setting) -> dict[str, float]:
     follower = next(name for name in cluster.config.nodes if name != leader)
     cluster.kill_node(follower)
     await cluster.node(follower).wait()
-    began = time.perf_counter()
+    on_wire, began = costs_of({}).wire_bytes, time.perf_counter()
     await cluster.start_node(follower)
     ready = time.perf_counter() - began
     async with asyncio.timeout(SERVES_S):
@@ -99,9 +99,16 @@ async def _restart(running: Running, setting: Setting) -> dict[str, float]:
             await asyncio.sleep(POLL_S)
     serving = time.perf_counter() - began
     roots = {follower: running.pids[follower]}
-    cpu, peak = costs_of(roots).cpu_s[follower], peak_memory_mb(roots)[follower]
+    cost, peak = costs_of(roots), peak_memory_mb(roots)[follower]
     setting.say(f"{follower} listens after {ready:.2f} s and serves after {serving:.2f} s")
-    return {"listening_s": ready, "serving_s": serving, "cpu_s": cpu, "peak_memory_mb": peak}
+    return {
+        "listening_s": ready,
+        "serving_s": serving,
+        "cpu_s": cost.cpu_s[follower],
+        "disk_bytes": cost.disk_bytes,
+        "wire_bytes": cost.wire_bytes - on_wire,
+        "peak_memory_mb": peak,
+    }
 
 
 async def _replica(running: Running, node: str) -> ReplicaStatus | None:

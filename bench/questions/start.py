@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from bench.clusters import running_up
-from bench.costs import costs_of, memory_mb, spent
+from bench.costs import costs_of, memory_mb, peak_memory_mb, spent
 from bench.question import Answer, Question, Setting, Verdict, line_of
 
 SHARDS: Final = 3
@@ -21,21 +21,23 @@ async def measure(setting: Setting) -> Answer:
     rest_s = 2.0 if setting.quick else 5.0
     runs: list[dict[str, float]] = []
     for number in range(setting.rounds):
-        began = time.perf_counter()
+        on_wire, began = costs_of({}).wire_bytes, time.perf_counter()
         directory = setting.directory / str(number)
         async with running_up(directory, shards=SHARDS) as up:
             ready = time.perf_counter() - began
             roots = {"router": up.router, **up.nodes}
-            before = costs_of(roots)
-            starting = sum(before.cpu_s.values())
+            starting, peaks = costs_of(roots), peak_memory_mb(roots)
             await asyncio.sleep(rest_s)
-            cost, memory = spent(before, costs_of(roots)), memory_mb(roots)
+            cost, memory = spent(starting, costs_of(roots)), memory_mb(roots)
         router_mb = memory.pop("router")
         cpu = max(used for name, used in cost.cpu_s.items() if name != "router") / rest_s
         runs.append(
             {
                 "ready_s": ready,
-                "cpu_s": starting,
+                "cpu_s": sum(starting.cpu_s.values()),
+                "disk_bytes": starting.disk_bytes,
+                "wire_bytes": starting.wire_bytes - on_wire,
+                "peak_memory_mb": sum(peaks.values()),
                 "node_mb": max(memory.values()),
                 "node_cpu_percent": cpu * 100,
                 "router_mb": router_mb,

@@ -16,7 +16,7 @@ from bench.costs import Costs
 from bench.flame import flame, parsed, pruned, without_common_roots
 from bench.floor import floors
 from bench.questions.failover import judged, longest_gap
-from bench.questions.paths import _lines, _sqlite
+from bench.questions.paths import WHOLE, _lines, _sqlite
 from bench.runs import costs_each
 
 SAMPLES = {"main;loop;a": 60, "main;loop;a;b": 30, "main;loop;c<d>": 9, "main;loop;e": 1}
@@ -109,7 +109,7 @@ def test_costs_are_divided_by_operations_and_the_client_has_its_share() -> None:
 def test_what_kernel_and_sqlite_do_not_take_is_left_to_python() -> None:
     run = {"per_second": 9.0, "p50_ms": 1.0, "cpu_us": 100.0, "system_us": 30.0}
     run |= {"cpu_us leader": 60.0, "system_us leader": 20.0}
-    run |= {"cpu_us follower n2": 40.0, "system_us follower n2": 10.0}
+    run |= {"cpu_us follower n2": 40.0, "system_us follower n2": 10.0} | dict.fromkeys(WHOLE, 1.0)
     lines = {
         line.contestant: line.figures
         for line in _lines("x", [run], {"leader": 5.0, "follower": 4.0})
