@@ -14,6 +14,7 @@ is what breaks the file's structure; a wrong value is found by comparing replica
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,14 @@ from nodes.machine import Machine
 from nodes.raft.messages import MEMBERSHIP_MARK, Membership, membership_in
 from nodes.snapshot_files import hash_file
 
-__all__ = ["close_replica", "open_replica", "put_aside", "remove_files", "stored_memberships"]
+__all__ = [
+    "close_replica",
+    "open_replica",
+    "put_aside",
+    "remove_files",
+    "stored_memberships",
+    "wal_of",
+]
 
 SEALED_BYTES_MAX: Final = 64 * 1024 * 1024
 """Data files up to this size are sealed: reading one takes a tenth of a second at start and
@@ -34,6 +42,8 @@ end. Larger ones are not, for a node has many replicas and must start soon."""
 
 
 _NO_GENERATION: Final = 0
+
+_log = logging.getLogger(__name__)
 
 
 def open_replica(
@@ -69,11 +79,21 @@ def open_replica(
 
 
 async def close_replica(store: LogStore, group: str, machine: Machine) -> None:
-    """Close the machine, and seal its file if all is well. Raises StoreError."""
+    """Close the machine, and seal its file if all is well. Raises StoreError.
+
+    Who closes a database as the last one has its -wal copied into it. One that is still there has
+    an owner, who may change the file later: it is left as a crash would leave it.
+    """
     is_sound = machine.is_sound
     await machine.close()
-    if is_sound and machine.path.stat().st_size <= SEALED_BYTES_MAX:
-        store.set_seal(group, hash_file(machine.path))
+    if not is_sound or machine.path.stat().st_size > SEALED_BYTES_MAX:
+        return
+    if wal_of(machine.path).exists():
+        _log.error(
+            "the data of group %s is not sealed: its -wal is in use", group, extra={"group": group}
+        )
+        return
+    store.set_seal(group, hash_file(machine.path))
 
 
 def remove_files(directory: Path) -> None:
@@ -97,8 +117,13 @@ def put_aside(directory: Path, replica: int) -> Path:
     return kept
 
 
+def wal_of(path: Path) -> Path:
+    """The write-ahead log of that data file."""
+    return path.with_name(path.name + "-wal")
+
+
 def _check_seal(path: Path, seal: bytes) -> None:
-    wal = path.with_name(path.name + "-wal")
+    wal = wal_of(path)
     if not path.exists():
         raise ReplicaDamaged(f"{path} is missing; rebuild this replica.")
     if wal.exists() and wal.stat().st_size:

@@ -7,7 +7,7 @@ It runs one routers' statement at a time and turns what comes of it into a resul
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -228,6 +228,10 @@ class SqlConnection:
         assert bool(is_now) is is_on, "a transaction is open"
 
     def close(self) -> None:
+        # A cursor that Python 3.11 leaves a statement in, after one that failed and after
+        # executemany, keeps SQLite's side open, and its files, for as long as it lives.
+        with suppress(sqlite3.ProgrammingError):  # `raw` is closed: by who did not use the cursor
+            self._cursor.close()
         self.raw.close()
         self._calculator.close()
 
