@@ -1,9 +1,9 @@
 """Transactions and reads over several shards, under faults: run it with
 `jepsen-like run examples/over_shards.py`.
 
-Lists, money, pairs that skew and rows that are written once, each row on whatever shard its key
-is, while a leader is cut off with its router and clients, one is killed, one is paused, and the
-clock of one jumps. `jepsen-like run examples/over_shards.py:ten_minutes` goes on for that long.
+Lists, registers, money, pairs that skew and rows that are written once, each row on whatever shard
+its key is, while a leader is cut off with its router and clients, one is killed, one is paused, and
+the clock of one jumps. `jepsen-like run examples/over_shards.py:ten_minutes` goes on for that long.
 """
 
 from dataclasses import replace
@@ -26,6 +26,7 @@ test = Test(
     db=ShardRouter(nodes=3, shards=3, replicas=3, snapshot=True),
     workloads=[
         workloads.append(keys=4, over_shards=True, weight=2),
+        workloads.rw_register(keys=2, over_shards=True),
         workloads.write_skew(keys=2, over_shards=True),
         workloads.bank(keys=2, over_shards=True),
         workloads.long_fork(keys=3),

@@ -1,8 +1,8 @@
 """A test that is simulated thousands of times: `jepsen-like sim examples/simulation.py --seeds 20`.
 
-Registers; `examples/simulation.py:transactions` is for lists and money over two shards. Each seed
-draws one fault of the network, one of a process, its clock or its disk, and one thing an operator
-does. The logs are short, so that a replica that was away needs a snapshot.
+Registers; `examples/simulation.py:transactions` is for lists, registers and money over two shards.
+Each seed draws one fault of the network, one of a process, its clock or its disk, and one thing an
+operator does. The logs are short, so that a replica that was away needs a snapshot.
 """
 
 from jepsen_like import Test, checks, faults, leader_of, load, workloads
@@ -55,6 +55,7 @@ transactions = Test(
     db=ShardRouter(nodes=4, shards=2, replicas=3, snapshot=True, raft=RaftConfig(log_entries=20)),
     workloads=[
         workloads.append(keys=4, over_shards=True),
+        workloads.rw_register(keys=2, over_shards=True),
         workloads.bank(keys=2, over_shards=True),
     ],
     load=load.open_loop(rate=20, deadline="1s", clients=3),

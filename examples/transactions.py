@@ -1,7 +1,8 @@
 """Transactions under faults: run it with `jepsen-like run examples/transactions.py`.
 
-Lists that are appended to, money that moves and pairs that skew, each within a shard, while a
-leader is cut off with its router and clients, and another is killed.
+Lists that are appended to, registers that are read and written, money that moves and pairs that
+skew, each within a shard, while a leader is cut off with its router and clients, and another is
+killed.
 """
 
 from jepsen_like import Test, checks, faults, leader_of, load, workloads
@@ -12,6 +13,7 @@ test = Test(
     db=ShardRouter(nodes=3, shards=2, replicas=3),
     workloads=[
         workloads.append(keys=4, weight=2),
+        workloads.rw_register(keys=2),
         workloads.bank(keys=2),
         workloads.write_skew(keys=2),
     ],

@@ -184,13 +184,16 @@ STRICT_SERIALIZABLE: Final = "strict serializable"
 
 
 def strict_serializable() -> Check:
-    """One order of the transactions on lists explains all that they saw, and keeps real time."""
+    """One order of the transactions on lists, or on registers, explains all that they saw, and
+    keeps real time."""
     return OfWorkload(STRICT_SERIALIZABLE, _strict_serializable)
 
 
 def _strict_serializable(evidence: Evidence) -> Verdict:
-    verdict = check_transactions(_as_transactions(evidence.operations), "list-append")
-    return replace(verdict, check=STRICT_SERIALIZABLE)
+    operations = _as_transactions(evidence.operations)
+    writes = {what for o in operations for what, *_ in o.value or () if what != "r"}
+    kind = "rw-register" if writes == {"w"} else "list-append"
+    return replace(check_transactions(operations, kind), check=STRICT_SERIALIZABLE)
 
 
 def _as_transactions(operations: Sequence[Operation]) -> list[Operation]:

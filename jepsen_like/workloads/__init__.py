@@ -16,6 +16,7 @@ from jepsen_like.workloads.register import (
     register,
     sessions,
 )
+from jepsen_like.workloads.rw_register import rw_register
 from jepsen_like.workloads.schema_change import schema_change
 from jepsen_like.workloads.sets import sets as set
 from jepsen_like.workloads.unique_ids import unique_ids
@@ -38,6 +39,7 @@ __all__ = [
     "long_fork",
     "monotonic",
     "register",
+    "rw_register",
     "schema_change",
     "sequential",
     "sessions",

@@ -10,7 +10,8 @@ from typing import Final
 
 from jepsen_like.generators import rotate
 from jepsen_like.load import Call
-from jepsen_like.workloads.append import APART, LISTS, Append
+from jepsen_like.workloads.append import Append
+from jepsen_like.workloads.groups import APART, MEMBERS
 from jepsen_like.workloads.schema_change import SchemaChange
 from jepsen_like.workloads.workload import SqlCall
 
@@ -30,11 +31,11 @@ class Peeks(Append):
         for key, _ in rotate(
             rng, keys=self.keys_at_once, calls_per_key=self.calls_per_key, keys_total=len(keys)
         ):
-            lists = [key + place * APART for place in range(LISTS)]
+            lists = [key + place * APART for place in range(MEMBERS)]
             if rng.random() < 0.7:
                 yield Call("txn", key, (("r", rng.choice(lists), None),))
                 continue
-            value += LISTS
+            value += MEMBERS
             steps = [("append", each, value + place) for place, each in enumerate(lists)]
             yield Call("txn", key, tuple(steps))
 

@@ -77,7 +77,12 @@ async def judged(server: Postgres, workload: Workload, isolation: str) -> Verdic
 
 
 async def test_postgresql_is_serializable_where_it_says_so() -> None:
-    made = (workloads.append(keys=1), workloads.write_skew(keys=1), workloads.bank(keys=1))
+    made = (
+        workloads.append(keys=1),
+        workloads.write_skew(keys=1),
+        workloads.bank(keys=1),
+        workloads.rw_register(keys=1),
+    )
     try:
         with running_postgres() as server:
             for workload in made:
@@ -87,6 +92,7 @@ async def test_postgresql_is_serializable_where_it_says_so() -> None:
                 assert verdict.validity == "invalid", verdict
             apart = (
                 workloads.append(keys=1, over_shards=True),
+                workloads.rw_register(keys=1, over_shards=True),
                 workloads.bank(keys=1, over_shards=True),
                 workloads.long_fork(keys=1),
                 workloads.causal_reverse(keys=1),
