@@ -6,9 +6,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
-from bench.questions.overload import WINDOW, recovery_s
+from bench.question import Verdict
+from bench.questions.overload import WINDOW, recovery, recovery_s
 
 CALM_P99_MS = 10.0
 TENTHS = 3 * WINDOW
@@ -54,3 +56,11 @@ def test_a_single_slow_tenth_is_no_overload_and_a_slow_half_second_is() -> None:
 
 def test_one_that_never_answers_has_never_recovered() -> None:
     assert recovery_s(after(answered=[0] * TENTHS, p99_ms=[0.0] * TENTHS)) == math.inf
+
+
+def test_what_never_recovers_is_a_missed_target_that_can_be_kept() -> None:
+    never = recovery(after(answered=[0] * TENTHS, p99_ms=[0.0] * TENTHS))
+    assert not never.is_met
+    assert never.note.startswith("not within")
+    assert msgspec.json.decode(msgspec.json.encode(never), type=Verdict) == never
+    assert recovery(after()).is_met
